@@ -1,0 +1,123 @@
+"""evoagent evolves instruction-tuning data with small language models.
+
+The public names load when they are first used: `import evoagent` alone imports no library that takes long.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
+    from evoagent.errors import (
+        ConfigError,
+        DataError,
+        EngineError,
+        EvoAgentError,
+        LedgerError,
+        ModelSourceError,
+        PluginError,
+        RequestError,
+        TransientError,
+        UserError,
+    )
+    from evoagent.models.engines.base import Engine, Lane
+    from evoagent.models.roles import Models
+    from evoagent.operators.base import Operator
+    from evoagent.plugins.hookspecs import hookimpl
+    from evoagent.plugins.specs import (
+        EliminatorSpec,
+        EngineSpec,
+        ExporterSpec,
+        OperatorSpec,
+        ScorerSpec,
+        SelectorSpec,
+    )
+    from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
+    from evoagent.scorers.base import PopulationScorer, Scorer
+
+_NAMES = {
+    "evoagent.eliminators.base": ("Eliminator", "PopulationEliminator", "Selector"),
+    "evoagent.errors": (
+        "ConfigError",
+        "DataError",
+        "EngineError",
+        "EvoAgentError",
+        "LedgerError",
+        "ModelSourceError",
+        "PluginError",
+        "RequestError",
+        "TransientError",
+        "UserError",
+    ),
+    "evoagent.models.engines.base": ("Engine", "Lane"),
+    "evoagent.models.roles": ("Models",),
+    "evoagent.operators.base": ("Operator",),
+    "evoagent.plugins.hookspecs": ("hookimpl",),
+    "evoagent.plugins.specs": (
+        "EliminatorSpec",
+        "EngineSpec",
+        "ExporterSpec",
+        "OperatorSpec",
+        "ScorerSpec",
+        "SelectorSpec",
+    ),
+    "evoagent.records": ("Candidate", "Evolution", "Instruction", "Score", "Verdict"),
+    "evoagent.scorers.base": ("PopulationScorer", "Scorer"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "Candidate",
+    "ConfigError",
+    "DataError",
+    "Eliminator",
+    "EliminatorSpec",
+    "Engine",
+    "EngineError",
+    "EngineSpec",
+    "EvoAgentError",
+    "Evolution",
+    "ExporterSpec",
+    "Instruction",
+    "Lane",
+    "LedgerError",
+    "ModelSourceError",
+    "Models",
+    "Operator",
+    "OperatorSpec",
+    "PluginError",
+    "PopulationEliminator",
+    "PopulationScorer",
+    "RequestError",
+    "Score",
+    "Scorer",
+    "ScorerSpec",
+    "Selector",
+    "SelectorSpec",
+    "TransientError",
+    "UserError",
+    "Verdict",
+    "__version__",
+    "hookimpl",
+]
+
+try:
+    __version__ = _version("evoagent")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'evoagent' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,242 @@
+"""The run configuration: strict models of what users write in YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+ROLES = ("evolver", "responder", "judge", "scorer", "embedder")
+
+
+class Strict(BaseModel):
+    """Base of everything a user writes: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SamplingConfig(Strict):
+    """How a role's tokens are drawn."""
+
+    temperature: float = Field(0.0, ge=0, le=5)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(256, ge=1)
+
+
+class ModelConfig(Strict):
+    """A model, in an engine. Roles with equal settings (but for `sampling`) share one loaded model.
+
+    Either `use` names another role whose model this role shares, or `engine` and `model` are given.
+    """
+
+    use: str | None = None
+    engine: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    sampling: SamplingConfig | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ModelConfig:
+        if self.use is None and (self.engine is None or self.model is None):
+            raise ValueError("expected `engine` and `model`, or `use` with the name of another role")
+        if self.use is not None and (self.engine or self.model or self.revision or self.options):
+            raise ValueError("`use` shares another role's model: give only `sampling` beside it")
+        return self
+
+
+def _role(value: Any) -> Any:
+    return {"use": value} if isinstance(value, str) else value
+
+
+RoleConfig = Annotated[ModelConfig, BeforeValidator(_role)]
+
+
+class PluginUse(Strict):
+    """A plugin by name, with its parameters: written `name` or `name: {parameter: value}`."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+def _plugin_use(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, Mapping) and len(value) == 1 and "name" not in value:
+        name, params = next(iter(value.items()))
+        if params is None or isinstance(params, Mapping):
+            return {"name": str(name), "params": dict(params or {})}
+    if isinstance(value, Mapping) and set(value) <= {"name", "params"}:
+        return value
+    raise ValueError("expected a plugin's name, or one `name: {parameter: value}`")
+
+
+Use = Annotated[PluginUse, BeforeValidator(_plugin_use)]
+
+
+class SeedsConfig(Strict):
+    """Where the seed instructions come from."""
+
+    path: str
+    format: Literal["auto", "alpaca", "sharegpt", "messages", "plain"] = "auto"
+    limit: int | None = Field(None, ge=1)
+    max_bad: float = Field(0.1, ge=0, le=1)
+    columns: dict[Literal["instruction", "input", "output"], str] | None = None
+    split: str = "train"
+
+
+class ModelsConfig(Strict):
+    """The five roles. A role that is left out shares the evolver's model, but for the embedder."""
+
+    evolver: RoleConfig
+    responder: RoleConfig = ModelConfig(use="evolver")
+    judge: RoleConfig = ModelConfig(use="evolver")
+    scorer: RoleConfig = ModelConfig(use="evolver")
+    embedder: RoleConfig | None = None
+
+    @model_validator(mode="after")
+    def _resolvable(self) -> ModelsConfig:
+        for role in ROLES:
+            self.resolve(role)
+        return self
+
+    def resolve(self, role: str) -> ModelConfig | None:
+        """The settings of `role` with `use` followed, its own sampling kept; None for an absent embedder."""
+        config: ModelConfig | None = getattr(self, role)
+        if config is None:
+            return None
+        sampling, seen = config.sampling, {role}
+        while config.use is not None:
+            if config.use not in ROLES:
+                raise ValueError(f"{role}: `use: {config.use}` is no role; expected one of {', '.join(ROLES)}")
+            if config.use in seen:
+                raise ValueError(f"{role}: `use` goes round in a circle")
+            seen.add(config.use)
+            target: ModelConfig | None = getattr(self, config.use)
+            if target is None:
+                raise ValueError(f"{role}: `use: {config.use}` names a role that has no model")
+            config = target
+        return config.model_copy(update={"sampling": sampling or _default_sampling(role, config.sampling)})
+
+
+def _default_sampling(role: str, inherited: SamplingConfig | None) -> SamplingConfig:
+    """The source paper's settings: evolving at 0.7 and 0.95, everything else greedy."""
+    if role == "evolver":
+        return inherited or SamplingConfig(temperature=0.7, top_p=0.95, max_tokens=512)
+    return SamplingConfig(temperature=0.0, max_tokens=inherited.max_tokens if inherited else 512)
+
+
+class EvolverConfig(Strict):
+    """Which operators write, and which of them on which parent."""
+
+    operators: list[Use] = Field(min_length=1)
+    schedule: Literal["rotation", "random", "all"] = "rotation"
+    style: Literal["auto", "plain", "examples"] = "auto"
+    samples: int = Field(1, ge=1, le=64)
+    prompts: str | None = None
+
+
+class CriticConfig(Strict):
+    """Which scorers run, and whether hopeless candidates are spared the responder."""
+
+    scorers: list[Use] = Field(default_factory=list)
+    screen: bool = True
+
+
+class EliminatorConfig(Strict):
+    """Which rules reject, in which order, and how the rest is selected."""
+
+    rules: list[Use] = Field(default_factory=list)
+    selector: Use = PluginUse(name="all")
+
+
+class StopConfig(Strict):
+    """When a run ends: whatever comes first."""
+
+    rounds: int | None = Field(3, ge=1)
+    survivors: int | None = Field(None, ge=1)
+    candidates: int | None = Field(None, ge=1)
+    tokens: int | None = Field(None, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    barren_rounds: int | None = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> StopConfig:
+        bounds = (self.rounds, self.candidates, self.tokens, self.minutes)
+        if all(bound is None for bound in bounds):
+            raise ValueError("expected at least one bound: rounds, candidates, tokens or minutes")
+        return self
+
+
+class OutputConfig(Strict):
+    """Where a run is written."""
+
+    dir: str = "runs"
+
+
+class RunConfig(Strict):
+    """A whole run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")
+    seed: int = Field(0, ge=0)
+    seeds: SeedsConfig
+    models: ModelsConfig
+    evolver: EvolverConfig
+    critic: CriticConfig = CriticConfig()
+    eliminator: EliminatorConfig = EliminatorConfig()
+    stop: StopConfig = StopConfig()
+    output: OutputConfig = OutputConfig()
+    plugins: list[str] = Field(default_factory=list)
+    window: int = Field(1024, ge=1)
+
+
+def fingerprint(config: RunConfig) -> str:
+    """What makes a directory "the same run": a run resumes only under an equal fingerprint.
+
+    What is taken out may change without making it another run: every answer in the request log stays
+    valid, and decisions are taken anew from it.
+    """
+    content = config.model_dump(mode="json")
+    for path in NOT_IDENTITY:
+        node = content
+        *parents, leaf = path.split(".")
+        for key in parents:
+            node = node[key]
+        node.pop(leaf, None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+NOT_IDENTITY = (
+    "name",  # a label
+    "output",  # where, not what
+    "eliminator",  # thresholds and rules decide on scores that are in the ledger already
+    "critic",  # a scorer more or less asks for what is missing only
+    "stop",  # a run may go on for longer
+    "window",  # speed only
+    "plugins",  # those that matter are named elsewhere in the configuration
+)
+
+
+def decisions(config: RunConfig) -> str:
+    """Fingerprint of everything that decides which rows survive; equal means the same dataset."""
+    content = config.model_dump(mode="json", exclude={"name", "output", "window"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def dump_yaml(config: RunConfig) -> str:
+    """The resolved configuration as YAML, every default spelled out."""
+    import yaml
+
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def resolve_path(path: str, base: Path) -> Path:
+    """A path of the configuration: relative ones are relative to the file that names them."""
+    candidate = Path(path).expanduser()
+    return candidate if candidate.is_absolute() else base / candidate

@@ -1,0 +1,121 @@
+"""The values that pass between operators, scorers, rules and the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def content_id(*parts: object) -> str:
+    """A stable 16-hex-digit identifier made of `parts`; equal parts give equal identifiers on any machine."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def join_prompt(instruction: str, input: str | None) -> str:
+    """The instruction followed by its input on a new line, where there is one: "Q" of the IFD formulas."""
+    return f"{instruction}\n{input}" if input else instruction
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A member of the population: a seed, or a survivor of an earlier round.
+
+    Attributes:
+        id: stable identifier; a survivor keeps the identifier that it had as a candidate.
+        output: the seed's reference answer, or the responder's answer for a survivor; "" if there is none.
+        seed_id: the seed at the root of the (first) line of parents; its own id for a seed.
+        round: 0 for a seed, else the round that produced it.
+        operator: None for a seed.
+    """
+
+    id: str
+    instruction: str
+    input: str = ""
+    output: str = ""
+    parent_ids: tuple[str, ...] = ()
+    seed_id: str = ""
+    round: int = 0
+    operator: str | None = None
+
+    @property
+    def prompt_text(self) -> str:
+        """Instruction and input as one text."""
+        return join_prompt(self.instruction, self.input)
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """What an operator returns for one parent.
+
+    Attributes:
+        instruction: the evolved instruction; "" if nothing could be extracted, with the cause in `reason`.
+        input: the evolved input; None keeps the parent's.
+        reason: why there is no instruction, for the ledger.
+        raw: the completion it was extracted from, for the ledger.
+        truncated: the completion ran into its token limit.
+    """
+
+    instruction: str
+    input: str | None = None
+    reason: str | None = None
+    raw: str = ""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A figure, or None with the reason why there is none: never 0 and never NaN for a missing one."""
+
+    value: float | None
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An evolved instruction on its way through critic and eliminator.
+
+    Attributes:
+        response: the responder's answer; "" before the critic has asked for it.
+        finish_reason: "stop" or "length" of the evolver's completion; rule `truncated` reads it.
+        scores: by scorer name; empty before the critic.
+    """
+
+    id: str
+    instruction: str
+    parent: Instruction
+    operator: str
+    round: int
+    input: str = ""
+    response: str = ""
+    finish_reason: str = "stop"
+    response_finish_reason: str = "stop"
+    family: str = "depth"
+    parents: tuple[Instruction, ...] = ()
+    scores: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def prompt_text(self) -> str:
+        """Instruction and input as one text."""
+        return join_prompt(self.instruction, self.input)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A rule's decision on one candidate.
+
+    Attributes:
+        kept: False rejects the candidate.
+        rule: the rule that decided.
+        figure: what it measured, where it is a number, and `threshold`, what it compared with.
+        detail: a few words for whoever asks why.
+    """
+
+    kept: bool
+    rule: str = ""
+    figure: float | None = None
+    threshold: float | None = None
+    detail: str = ""
