@@ -1,0 +1,1 @@
+"""The ledger: the record of everything that ever happened in a run directory."""

@@ -1,0 +1,129 @@
+"""The ledger's tables.
+
+Rows of a run carry its `run_id`; the request log is shared by all runs of one directory, so that a run whose thresholds
+changed is decided anew without asking any model again. Nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("status", String(16), nullable=False),  # running, done, abandoned
+    Column("decisions", String(16), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("seeds_bad", Integer, nullable=False, default=0),
+    Column("seconds", Float, nullable=False, default=0.0),
+    Column("started_at", String(32), nullable=False),
+    Column("stop_reason", Text),
+    Column("summary", JSON),
+)
+
+instructions = Table(
+    "instructions",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("id", String(16), primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("operator", String(64)),
+    Column("seed_id", String(16), nullable=False),
+    Column("parent_ids", JSON, nullable=False),
+    Column("instruction", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("output", Text, nullable=False),
+)
+
+population = Table(
+    "population",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("instruction_id", String(16), nullable=False),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("id", String(16), primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("operator", String(64), nullable=False),
+    Column("family", String(32), nullable=False),
+    Column("seed_id", String(16), nullable=False),
+    Column("parent_id", String(16), nullable=False),
+    Column("parent_ids", JSON, nullable=False),
+    Column("instruction", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("raw", Text, nullable=False),  # the completion as it came
+    Column("reason", Text),  # why nothing could be extracted
+    Column("error", Text),  # the exception that ended this candidate
+    Column("finish_reason", String(16), nullable=False),
+    Column("prompt_hash", String(16)),
+    Column("model", Text, nullable=False),
+    Column("response", Text),  # null until the critic has it
+    Column("response_finish_reason", String(16)),
+    Column("responder", Text),
+    Index("candidates_by_round", "run_id", "round", "position"),
+    Index("candidates_by_parent", "run_id", "parent_id"),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("candidate_id", String(16), primary_key=True),
+    Column("scorer", String(64), primary_key=True),
+    Column("value", Float),
+    Column("reason", Text),
+    Column("details", JSON, nullable=False),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("candidate_id", String(16), primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("kept", Boolean, nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("figure", Float),
+    Column("threshold", Float),
+    Column("detail", Text, nullable=False),
+    Index("verdicts_by_round", "run_id", "round"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("key", String(40), primary_key=True),
+    Column("run_id", String(16), nullable=False),
+    Column("verb", String(8), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("operator", String(64), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("result", JSON, nullable=False),
+    Column("array", LargeBinary),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Index("requests_by_run", "run_id"),
+)

@@ -1,0 +1,521 @@
+"""The record of a run: its population, candidates, scores and verdicts. All methods are synchronous and transactional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Integer, RowMapping, and_, bindparam, func, select, update
+
+from evoagent.ledger import schema
+from evoagent.ledger.database import Database
+from evoagent.records import Candidate, Instruction, Score, Verdict
+
+PAGE = 500  # rows a query, and ids an IN list: below SQLite's limit on bound variables
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One pass over the seeds under one configuration."""
+
+    id: str
+    number: int
+    status: str
+    decisions: str
+    config: dict[str, Any]
+    seconds: float
+    stop_reason: str | None
+    summary: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCandidate:
+    """A candidate as the evolver writes it, with what the ledger keeps beside it."""
+
+    candidate: Candidate
+    position: int
+    model: str
+    raw: str = ""
+    reason: str | None = None
+    error: str | None = None
+    prompt_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """What the critic adds to a candidate. `verdict` is set if screening has rejected it already."""
+
+    candidate_id: str
+    response: str | None = None
+    response_finish_reason: str | None = None
+    responder: str | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCandidate:
+    """A candidate as read back, with its place in the round."""
+
+    candidate: Candidate
+    position: int
+    reason: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A run's balance so far: candidates = survivors + the sum over `rejected` + `undecided`."""
+
+    candidates: int
+    survivors: int
+    rejected: dict[str, int]
+
+    @property
+    def undecided(self) -> int:
+        """Candidates without a verdict: 0 between rounds."""
+        return self.candidates - self.survivors - sum(self.rejected.values())
+
+
+class Store:
+    """Reads and writes the rows of runs in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # -- runs and settings --------------------------------------------------------------------------------------
+
+    def get_meta(self, key: str) -> str | None:
+        """A setting of the whole directory."""
+        with self.database.transaction() as connection:
+            return connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == key))
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Store settings; those that are there already stay as they are."""
+        with self.database.transaction() as connection:
+            self.database.insert(connection, schema.meta, [{"key": k, "value": v} for k, v in values.items()])
+
+    def last_run(self) -> RunRecord | None:
+        """The newest run, or None in a new ledger."""
+        columns = [schema.runs.c[name] for name in RunRecord.__slots__]
+        query = select(*columns).order_by(schema.runs.c.number.desc()).limit(1)
+        with self.database.transaction() as connection:
+            row = connection.execute(query).mappings().first()
+        return RunRecord(**row) if row else None
+
+    def begin_run(
+        self, run_id: str, decisions: str, config: Mapping[str, Any], seeds: Iterable[Instruction], bad: int
+    ) -> None:
+        """Open a new run with its seeds as the population of round 1; an unfinished one before it is abandoned."""
+        runs = schema.runs
+        with self.database.transaction() as connection:
+            connection.execute(update(runs).where(runs.c.status == "running").values(status="abandoned"))
+            number = (connection.scalar(select(func.max(runs.c.number))) or 0) + 1
+            row = {"id": run_id, "number": number, "status": "running", "decisions": decisions, "config": dict(config)}
+            row |= {"seeds_bad": bad, "seconds": 0.0, "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
+            connection.execute(runs.insert(), [row])
+            members, places = [], []
+            for position, seed in enumerate(seeds):
+                members.append(_instruction_row(run_id, seed, position))
+                places.append({"run_id": run_id, "round": 1, "position": position, "instruction_id": seed.id})
+            self.database.insert(connection, schema.instructions, members)
+            self.database.insert(connection, schema.population, places)
+
+    def add_seconds(self, run_id: str, seconds: float) -> None:
+        """Add to the time that the run has taken, over all processes that worked on it."""
+        runs = schema.runs
+        with self.database.transaction() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(seconds=runs.c.seconds + seconds))
+
+    def end_run(self, run_id: str, stop_reason: str, summary: Mapping[str, Any]) -> None:
+        """Mark a run as done."""
+        runs = schema.runs
+        with self.database.transaction() as connection:
+            values = {"status": "done", "stop_reason": stop_reason, "summary": dict(summary)}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
+
+    # -- population ---------------------------------------------------------------------------------------------
+
+    def population_size(self, run_id: str, round: int) -> int:
+        """How many members the population of `round` has."""
+        table = schema.population
+        query = select(func.count()).where(table.c.run_id == run_id, table.c.round == round)
+        with self.database.transaction() as connection:
+            return connection.scalar(query) or 0
+
+    def population(self, run_id: str, round: int, start: int, limit: int) -> list[Instruction]:
+        """Members at positions start, start + 1, … of the population of `round`."""
+        place, member = schema.population, schema.instructions
+        joined = and_(member.c.run_id == place.c.run_id, member.c.id == place.c.instruction_id)
+        query = (
+            select(member)
+            .select_from(place.join(member, joined))
+            .where(place.c.run_id == run_id, place.c.round == round)
+            .where(place.c.position >= start, place.c.position < start + limit)
+            .order_by(place.c.position)
+        )
+        with self.database.transaction() as connection:
+            return [_instruction(row) for row in connection.execute(query).mappings()]
+
+    def seeds(self, run_id: str, limit: int) -> list[Instruction]:
+        """The first `limit` seeds."""
+        return self.population(run_id, 1, 0, limit)
+
+    # -- candidates ---------------------------------------------------------------------------------------------
+
+    def candidate_ids(self, run_id: str, round: int) -> set[str]:
+        """Candidates of `round` that are recorded already."""
+        table = schema.candidates
+        with self.database.transaction() as connection:
+            return set(connection.scalars(select(table.c.id).where(table.c.run_id == run_id, table.c.round == round)))
+
+    def add_candidates(self, run_id: str, rows: Sequence[NewCandidate]) -> None:
+        """Record candidates in one transaction; those recorded before stay as they are."""
+        with self.database.transaction() as connection:
+            self.database.insert(connection, schema.candidates, [_candidate_row(run_id, row) for row in rows])
+
+    def candidates(
+        self, run_id: str, round: int, after: int = -1, limit: int = PAGE, *, undecided: bool = False
+    ) -> list[StoredCandidate]:
+        """A page of the candidates of `round` in order of position, from behind position `after`."""
+        table = schema.candidates
+        query = select(table).where(table.c.run_id == run_id, table.c.round == round, table.c.position > after)
+        if undecided:
+            decided = select(schema.verdicts.c.candidate_id).where(schema.verdicts.c.run_id == run_id)
+            query = query.where(table.c.id.not_in(decided))
+        with self.database.transaction() as connection:
+            rows = connection.execute(query.order_by(table.c.position).limit(limit)).mappings().all()
+            return self._assemble(connection, run_id, rows)
+
+    def count_candidates(self, run_id: str, round: int, *, undecided: bool = False) -> int:
+        """How many candidates `round` has, or how many of them have no verdict."""
+        table, verdict = schema.candidates, schema.verdicts
+        count = select(func.count()).where(table.c.run_id == run_id, table.c.round == round)
+        with self.database.transaction() as connection:
+            found = connection.scalar(count) or 0
+            if undecided:
+                judged = select(func.count()).where(verdict.c.run_id == run_id, verdict.c.round == round)
+                found -= connection.scalar(judged) or 0
+        return found
+
+    def survivors(self, run_id: str) -> list[Candidate]:
+        """All survivors so far, in order of round and position."""
+        table, verdict = schema.candidates, schema.verdicts
+        joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
+        query = (
+            select(table)
+            .select_from(table.join(verdict, joined))
+            .where(table.c.run_id == run_id, verdict.c.kept)
+            .order_by(table.c.round, table.c.position)
+        )
+        with self.database.transaction() as connection:
+            rows = connection.execute(query).mappings().all()
+            return [stored.candidate for stored in self._assemble(connection, run_id, rows)]
+
+    def _assemble(self, connection: Connection, run_id: str, rows: Sequence[RowMapping]) -> list[StoredCandidate]:
+        parents = self._instructions(connection, run_id, {id for row in rows for id in row["parent_ids"]})
+        scores = self._scores(connection, run_id, [row["id"] for row in rows])
+        return [_stored(row, parents, scores.get(row["id"], {})) for row in rows]
+
+    def _instructions(self, connection: Connection, run_id: str, ids: Iterable[str]) -> dict[str, Instruction]:
+        table, wanted = schema.instructions, sorted(ids)
+        found: dict[str, Instruction] = {}
+        for start in range(0, len(wanted), PAGE):
+            query = select(table).where(table.c.run_id == run_id, table.c.id.in_(wanted[start : start + PAGE]))
+            found.update({row["id"]: _instruction(row) for row in connection.execute(query).mappings()})
+        return found
+
+    def _scores(self, connection: Connection, run_id: str, ids: Sequence[str]) -> dict[str, dict[str, Score]]:
+        table = schema.scores
+        found: dict[str, dict[str, Score]] = {}
+        for start in range(0, len(ids), PAGE):
+            query = select(table).where(table.c.run_id == run_id, table.c.candidate_id.in_(ids[start : start + PAGE]))
+            for row in connection.execute(query.order_by(table.c.scorer)).mappings():
+                score = Score(row["value"], row["reason"], row["details"])
+                found.setdefault(row["candidate_id"], {})[row["scorer"]] = score
+        return found
+
+    # -- critic and eliminator ----------------------------------------------------------------------------------
+
+    def save_critiques(self, run_id: str, round: int, critiques: Sequence[Critique]) -> None:
+        """Record responses, scores and screening verdicts in one transaction."""
+        table = schema.candidates
+        answered = [
+            {
+                "key": critique.candidate_id,
+                "response": critique.response,
+                "response_finish_reason": critique.response_finish_reason,
+                "responder": critique.responder,
+            }
+            for critique in critiques
+            if critique.response is not None
+        ]
+        with self.database.transaction() as connection:
+            if answered:
+                statement = update(table).where(table.c.run_id == run_id, table.c.id == bindparam("key"))
+                connection.execute(
+                    statement.values({name: bindparam(name) for name in answered[0] if name != "key"}), answered
+                )
+            rows = [row for critique in critiques for row in _score_rows(run_id, critique.candidate_id, critique.scores)]
+            self.database.insert(connection, schema.scores, rows)
+            screened = {critique.candidate_id: critique.verdict for critique in critiques if critique.verdict}
+            self._insert_verdicts(connection, run_id, round, screened)
+
+    def save_scores(self, run_id: str, scores: Mapping[str, Mapping[str, Score]]) -> None:
+        """Record scores by candidate and scorer."""
+        rows = [row for id, by_scorer in scores.items() for row in _score_rows(run_id, id, by_scorer)]
+        with self.database.transaction() as connection:
+            self.database.insert(connection, schema.scores, rows)
+
+    def finish_round(self, run_id: str, round: int, verdicts: Mapping[str, Verdict]) -> None:
+        """Record the round's last verdicts, its survivors and the next population: all of it, or nothing.
+
+        A survivor takes its parent's place; a parent none of whose candidates survived returns to the pool.
+        """
+        table, verdict, place = schema.candidates, schema.verdicts, schema.population
+        with self.database.transaction() as connection:
+            self._insert_verdicts(connection, run_id, round, verdicts)
+            joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
+            query = (
+                select(table)
+                .select_from(table.join(verdict, joined))
+                .where(table.c.run_id == run_id, table.c.round == round, verdict.c.kept)
+                .order_by(table.c.position)
+            )
+            survivors = connection.execute(query).mappings().all()
+            members = [
+                _instruction_row(
+                    run_id,
+                    Instruction(
+                        id=row["id"],
+                        instruction=row["instruction"],
+                        input=row["input"],
+                        output=row["response"] or "",
+                        parent_ids=tuple(row["parent_ids"]),
+                        seed_id=row["seed_id"],
+                        round=round,
+                        operator=row["operator"],
+                    ),
+                    row["position"],
+                )
+                for row in survivors
+            ]
+            self.database.insert(connection, schema.instructions, members)
+            children: dict[str, list[str]] = {}
+            for row in survivors:
+                children.setdefault(row["parent_id"], []).append(row["id"])
+            current = select(place.c.instruction_id).where(place.c.run_id == run_id, place.c.round == round)
+            places: list[dict[str, Any]] = []
+            seen: set[str] = set()
+            for id in connection.scalars(current.order_by(place.c.position)).all():
+                for next_id in children.get(id, [id]):
+                    if next_id not in seen:
+                        seen.add(next_id)
+                        where = {"run_id": run_id, "round": round + 1, "position": len(places)}
+                        places.append(where | {"instruction_id": next_id})
+            self.database.insert(connection, place, places)
+
+    def _insert_verdicts(
+        self, connection: Connection, run_id: str, round: int, verdicts: Mapping[str, Verdict]
+    ) -> None:
+        rows = [
+            {
+                "run_id": run_id,
+                "candidate_id": id,
+                "round": round,
+                "kept": verdict.kept,
+                "rule": verdict.rule,
+                "figure": verdict.figure,
+                "threshold": verdict.threshold,
+                "detail": verdict.detail,
+            }
+            for id, verdict in verdicts.items()
+        ]
+        self.database.insert(connection, schema.verdicts, rows)
+
+    # -- what came of it ----------------------------------------------------------------------------------------
+
+    def totals(self, run_id: str, round: int | None = None) -> Totals:
+        """The balance of a run, or of one round of it."""
+        table, verdict = schema.candidates, schema.verdicts
+        count = select(func.count()).where(table.c.run_id == run_id)
+        judged = select(verdict.c.kept, verdict.c.rule, func.count()).where(verdict.c.run_id == run_id)
+        if round is not None:
+            count, judged = count.where(table.c.round == round), judged.where(verdict.c.round == round)
+        with self.database.transaction() as connection:
+            candidates = connection.scalar(count) or 0
+            rows = connection.execute(judged.group_by(verdict.c.kept, verdict.c.rule)).all()
+        survivors = sum(number for kept, _, number in rows if kept)
+        rejected = {rule: number for kept, rule, number in sorted(rows, key=lambda row: row[1]) if not kept}
+        return Totals(candidates, survivors, rejected)
+
+    def dataset(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """The survivors as rows of the dataset, in order of round and position."""
+        table, verdict = schema.candidates, schema.verdicts
+        joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
+        query = (
+            select(table)
+            .select_from(table.join(verdict, joined))
+            .where(table.c.run_id == run_id, verdict.c.kept)
+            .order_by(table.c.round, table.c.position)
+        )
+        offset = 0
+        while True:
+            with self.database.transaction() as connection:
+                rows = connection.execute(query.limit(PAGE).offset(offset)).mappings().all()
+                scores = self._scores(connection, run_id, [row["id"] for row in rows])
+            for row in rows:
+                yield {
+                    "id": row["id"],
+                    "parent_ids": row["parent_ids"],
+                    "seed_id": row["seed_id"],
+                    "round": row["round"],
+                    "operator": row["operator"],
+                    "instruction": row["instruction"],
+                    "input": row["input"],
+                    "output": row["response"] or "",
+                    "scores": {name: score.value for name, score in scores.get(row["id"], {}).items()},
+                    "model": row["model"],
+                    "responder": row["responder"] or "",
+                }
+            if len(rows) < PAGE:
+                return
+            offset += PAGE
+
+    def rounds(self, run_id: str) -> int:
+        """The last round that has candidates; 0 before the first."""
+        table = schema.candidates
+        with self.database.transaction() as connection:
+            return connection.scalar(select(func.max(table.c.round)).where(table.c.run_id == run_id)) or 0
+
+    def counts_by(self, run_id: str, column: str) -> dict[str, tuple[int, int]]:
+        """(candidates, survivors) by a column of the candidates, such as "operator" or "round"."""
+        table, verdict = schema.candidates, schema.verdicts
+        joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
+        key = table.c[column]
+        kept = func.sum(func.coalesce(verdict.c.kept.cast(Integer), 0))
+        query = select(key, func.count(), kept).select_from(table.outerjoin(verdict, joined))
+        with self.database.transaction() as connection:
+            rows = connection.execute(query.where(table.c.run_id == run_id).group_by(key).order_by(key)).all()
+        return {str(value): (count, int(survived or 0)) for value, count, survived in rows}
+
+    def find(self, run_id: str, id: str) -> tuple[StoredCandidate, Verdict | None] | Instruction | None:
+        """A candidate with its verdict, or a seed, by its identifier."""
+        table = schema.candidates
+        with self.database.transaction() as connection:
+            row = connection.execute(select(table).where(table.c.run_id == run_id, table.c.id == id)).mappings().first()
+            if row is None:
+                return self._instructions(connection, run_id, [id]).get(id)
+            return self._assemble(connection, run_id, [row])[0], self._verdicts(connection, run_id, [id]).get(id)
+
+    def children(self, run_id: str, parent_id: str) -> list[tuple[StoredCandidate, Verdict | None]]:
+        """All candidates that were made from `parent_id`, with their verdicts, in order of round."""
+        table = schema.candidates
+        query = select(table).where(table.c.run_id == run_id, table.c.parent_id == parent_id)
+        with self.database.transaction() as connection:
+            rows = connection.execute(query.order_by(table.c.round, table.c.position)).mappings().all()
+            verdicts = self._verdicts(connection, run_id, [row["id"] for row in rows])
+            stored = self._assemble(connection, run_id, rows)
+        return [(item, verdicts.get(item.candidate.id)) for item in stored]
+
+    def verdicts(self, run_id: str, ids: Sequence[str]) -> dict[str, Verdict]:
+        """Verdicts by candidate."""
+        with self.database.transaction() as connection:
+            return self._verdicts(connection, run_id, ids)
+
+    def _verdicts(self, connection: Connection, run_id: str, ids: Sequence[str]) -> dict[str, Verdict]:
+        table = schema.verdicts
+        found: dict[str, Verdict] = {}
+        for start in range(0, len(ids), PAGE):
+            query = select(table).where(table.c.run_id == run_id, table.c.candidate_id.in_(ids[start : start + PAGE]))
+            for row in connection.execute(query).mappings():
+                verdict = Verdict(row["kept"], row["rule"], row["figure"], row["threshold"], row["detail"])
+                found[row["candidate_id"]] = verdict
+        return found
+
+
+def _instruction_row(run_id: str, item: Instruction, position: int) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "id": item.id,
+        "round": item.round,
+        "position": position,
+        "operator": item.operator,
+        "seed_id": item.seed_id or item.id,
+        "parent_ids": list(item.parent_ids),
+        "instruction": item.instruction,
+        "input": item.input,
+        "output": item.output,
+    }
+
+
+def _instruction(row: RowMapping) -> Instruction:
+    return Instruction(
+        id=row["id"],
+        instruction=row["instruction"],
+        input=row["input"],
+        output=row["output"],
+        parent_ids=tuple(row["parent_ids"]),
+        seed_id=row["seed_id"],
+        round=row["round"],
+        operator=row["operator"],
+    )
+
+
+def _candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
+    item = new.candidate
+    parents = item.parents or (item.parent,)
+    return {
+        "run_id": run_id,
+        "id": item.id,
+        "round": item.round,
+        "position": new.position,
+        "operator": item.operator,
+        "family": item.family,
+        "seed_id": item.parent.seed_id or item.parent.id,
+        "parent_id": item.parent.id,
+        "parent_ids": [parent.id for parent in parents],
+        "instruction": item.instruction,
+        "input": item.input,
+        "raw": new.raw,
+        "reason": new.reason,
+        "error": new.error,
+        "finish_reason": item.finish_reason,
+        "prompt_hash": new.prompt_hash,
+        "model": new.model,
+    }
+
+
+def _stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[str, Score]) -> StoredCandidate:
+    lineage = tuple(parents[id] for id in row["parent_ids"])
+    candidate = Candidate(
+        id=row["id"],
+        instruction=row["instruction"],
+        parent=lineage[0],
+        operator=row["operator"],
+        round=row["round"],
+        input=row["input"],
+        response=row["response"] or "",
+        finish_reason=row["finish_reason"],
+        response_finish_reason=row["response_finish_reason"] or "stop",
+        family=row["family"],
+        parents=lineage,
+        scores=scores,
+    )
+    return StoredCandidate(candidate, row["position"], row["reason"], row["error"])
+
+
+def _score_rows(run_id: str, candidate_id: str, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_id": run_id,
+            "candidate_id": candidate_id,
+            "scorer": name,
+            "value": score.value,
+            "reason": score.reason,
+            "details": dict(score.details),
+        }
+        for name, score in scores.items()
+    ]

@@ -1,0 +1,1 @@
+"""Models: roles, the dispatcher, sources and engines."""

@@ -1,0 +1,31 @@
+"""Results to and from what the request log stores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from evoagent.models.requests import Completion, Embedding, Loss, Result, Verb
+
+
+def encode(result: Result) -> tuple[dict[str, Any], bytes | None]:
+    """A JSON-able mapping and, for embeddings and per-token losses, little-endian float32 bytes."""
+    if isinstance(result, Embedding):
+        return {"prompt_tokens": result.prompt_tokens}, result.vector.astype("<f4").tobytes()
+    fields = asdict(result)
+    if isinstance(result, Loss):
+        tokens = fields.pop("tokens")
+        return fields, np.asarray(tokens, dtype="<f4").tobytes() if tokens else None
+    return fields, None
+
+
+def decode(verb: Verb, result: dict[str, Any], array: bytes | None) -> Result:
+    """The inverse of `encode`."""
+    if verb == "generate":
+        return Completion(**result)
+    values = np.frombuffer(array or b"", dtype="<f4")
+    if verb == "embed":
+        return Embedding(values.astype(np.float32), **result)
+    return Loss(**result, tokens=tuple(values.tolist()))

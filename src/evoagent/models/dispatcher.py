@@ -1,0 +1,452 @@
+"""The dispatcher: everything between a plugin's `await models.evolver.generate(...)` and the engine.
+
+A request goes through four stations: its key is computed; an equal request in flight is joined; the request log is
+asked; what is left waits in a lane until the engine takes it, together with whatever else is waiting. Answers go to
+the log in batched transactions and to the waiting coroutine at once.
+
+Engines start when the first request reaches them: a run that is answered from the log loads no model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, overload
+
+from evoagent.errors import EngineError, EvoAgentError, LedgerError, RequestError, TransientError, UserError
+from evoagent.ledger.database import Database
+from evoagent.ledger.request_log import LoggedRequest, RequestLog
+from evoagent.models.accounts import Accounts
+from evoagent.models.codec import decode, encode
+from evoagent.models.engines.base import Engine, Lane
+from evoagent.models.requests import (
+    Completion,
+    Embedding,
+    EmbedRequest,
+    GenerateRequest,
+    Loss,
+    LossRequest,
+    Request,
+    Result,
+    Sampling,
+    Verb,
+    request_key,
+    request_seed,
+    verb_of,
+)
+from evoagent.models.roles import Scope, Style
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FLUSH_EVERY = 256  # answers a transaction
+FLUSH_SECONDS = 0.5  # at most this much work is asked again after a crash
+
+
+@dataclass(frozen=True, slots=True)
+class RoleBinding:
+    """A role's engine, its sampling, and the prompt style that suits the model's size."""
+
+    engine: Engine
+    sampling: Sampling = Sampling()
+    style: Style = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential back-off for faults that may pass: `attempts` in all, waiting `first` seconds, then doubling."""
+
+    attempts: int = 6
+    first: float = 0.5
+    longest: float = 30.0
+
+    def delay(self, attempt: int, retry_after: float | None) -> float:
+        """Seconds to wait after failed attempt number `attempt` (from 1); a server's own wish is honoured up to 5 min."""
+        if retry_after is not None:
+            return min(retry_after, 300.0)
+        return min(self.first * 2.0 ** (attempt - 1), self.longest)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    key: str
+    role: str
+    request: Request
+    scope: Scope
+    future: asyncio.Future[Result]
+    attempts: int = 0
+    successes_before: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """The requests that wait for one verb of one engine."""
+
+    engine: Engine
+    verb: Verb
+    lane: Lane
+    waiting: list[_Pending] = field(default_factory=list)
+    running: int = 0
+    successes: int = 0
+
+
+class Dispatcher:
+    """Serves the roles of one run. Use as an async context manager: it closes the engines and flushes the log."""
+
+    def __init__(
+        self,
+        roles: Mapping[str, RoleBinding],
+        log: RequestLog,
+        database: Database,
+        *,
+        run_seed: int = 0,
+        window: int = 1024,
+        retry: RetryPolicy | None = None,
+        on_load: Callable[[Engine], None] | None = None,
+    ) -> None:
+        """Bind `roles`; `window` bounds the coroutines that `map` keeps in flight."""
+        self.accounts = Accounts()
+        self.window = window
+        self._roles = dict(roles)
+        self._log = log
+        self._database = database
+        self._run_seed = run_seed
+        self._retry = retry or RetryPolicy()
+        self._on_load = on_load
+        self._in_flight: dict[str, asyncio.Future[Result]] = {}
+        self._lookups: list[_Pending] = []
+        self._lines: dict[tuple[int, Verb], _Line] = {}
+        self._starting: dict[int, asyncio.Task[None]] = {}
+        self._buffer: list[LoggedRequest] = []
+        self._unflushed: dict[str, Result] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking_up = False
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._fatal: EvoAgentError | None = None
+
+    # -- what roles ask -----------------------------------------------------------------------------------------
+
+    def sampling(self, role: str) -> Sampling:
+        """The configured sampling of `role`."""
+        return self._binding(role).sampling
+
+    def style(self, role: str) -> Style:
+        """The prompt style of `role`."""
+        return self._binding(role).style
+
+    def identity(self, role: str) -> str:
+        """Model, revision and precision of `role`, for the record."""
+        return self._binding(role).engine.identity
+
+    def has(self, role: str) -> bool:
+        """Whether `role` has a model in this run."""
+        return role in self._roles
+
+    def _binding(self, role: str) -> RoleBinding:
+        try:
+            return self._roles[role]
+        except KeyError:
+            raise UserError(f"models.{role}: a plugin asks for this role, but the configuration gives it no model") from None
+
+    @overload
+    async def submit(self, role: str, request: GenerateRequest, scope: Scope) -> Completion: ...
+    @overload
+    async def submit(self, role: str, request: LossRequest, scope: Scope) -> Loss: ...
+    @overload
+    async def submit(self, role: str, request: EmbedRequest, scope: Scope) -> Embedding: ...
+
+    async def submit(self, role: str, request: Any, scope: Scope) -> Any:
+        """Answer `request`, from the log if it has been answered before.
+
+        Raises:
+            RequestError: this request cannot be answered.
+            EngineError, LedgerError: the run cannot go on.
+        """
+        if self._fatal is not None:
+            raise self._fatal
+        engine = self._binding(role).engine
+        key = request_key(request, engine.identity, self._run_seed)
+        if key in self._unflushed:  # answered, but not in the log yet
+            self.accounts.hit(role, scope)
+            return self._unflushed[key]
+        future = self._in_flight.get(key)
+        if future is None:
+            if isinstance(request, GenerateRequest):
+                request = replace(request, seed=request_seed(key, self._run_seed))
+            future = asyncio.get_running_loop().create_future()
+            future.add_done_callback(_retrieve)
+            self._in_flight[key] = future
+            self._lookups.append(_Pending(key, role, request, scope, future))
+            if not self._looking_up:
+                self._looking_up = True
+                self._spawn(self._look_up())
+        else:
+            self.accounts.hit(role, scope)
+        # Shielded: others may await the same future when this caller is cancelled.
+        return await asyncio.shield(future)
+
+    async def map(
+        self, items: AsyncIterator[T] | Iterable[T], call: Callable[[T], Awaitable[R]]
+    ) -> AsyncGenerator[tuple[T, R | Exception]]:
+        """Run `call` on every item, at most `window` at once, and yield (item, result) as they finish.
+
+        An exception of one call is yielded as that item's result; `EngineError`, `LedgerError` and `UserError` end
+        the whole map.
+        """
+        source = items if isinstance(items, AsyncIterator) else _async_iterator(items)
+        done: asyncio.Queue[tuple[T, R | Exception]] = asyncio.Queue()
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def work(item: T) -> None:
+            try:
+                outcome: R | Exception = await call(item)
+            except Exception as error:
+                outcome = error
+            done.put_nowait((item, outcome))
+
+        exhausted, outstanding = False, 0
+        try:
+            while True:
+                while not exhausted and outstanding < self.window:
+                    try:
+                        item = await anext(source)
+                    except StopAsyncIteration:
+                        exhausted = True
+                        break
+                    task = asyncio.ensure_future(work(item))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                    outstanding += 1
+                if not outstanding:
+                    return
+                item, outcome = await done.get()
+                outstanding -= 1
+                if isinstance(outcome, (EngineError, LedgerError, UserError)):
+                    raise outcome
+                yield item, outcome
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def flush(self) -> None:
+        """Write every answer so far to the log."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        entries, self._buffer = self._buffer, []
+        if entries:
+            try:
+                await self._database.run(self._log.append, entries)
+                for entry in entries:
+                    del self._unflushed[entry.key]
+            except LedgerError as error:
+                self._buffer = entries + self._buffer  # tried once more when the run closes
+                self._fail(error)
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def __aenter__(self) -> Dispatcher:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.flush()
+        except EvoAgentError as error:
+            logger.debug("while closing: %s", error)
+        for task in [*self._tasks, *self._starting.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._starting.values(), return_exceptions=True)
+        for future in self._in_flight.values():
+            future.cancel()
+        for engine in {id(binding.engine): binding.engine for binding in self._roles.values()}.values():
+            await engine.close()
+        try:
+            await self.flush()  # what engines answered while they were closing
+        except EvoAgentError as error:
+            logger.debug("while closing: %s", error)
+
+    # -- the log ------------------------------------------------------------------------------------------------
+
+    async def _look_up(self) -> None:
+        """Ask the log for everything that waits, in one query, until nothing waits."""
+        await asyncio.sleep(0)  # let every coroutine that is ready put its request first
+        while self._lookups:
+            pendings, self._lookups = self._lookups, []
+            try:
+                found = await self._database.run(self._log.find, [pending.key for pending in pendings])
+            except LedgerError as error:
+                self._fail(error)
+                break
+            for pending in pendings:
+                if pending.key in found:
+                    self.accounts.hit(pending.role, pending.scope)
+                    self._resolve(pending, decode(verb_of(pending.request), *found[pending.key]))
+                else:
+                    self._line(pending).waiting.append(pending)
+            for line in list(self._lines.values()):
+                self._drive(line)
+        self._looking_up = False
+
+    def _record(self, pending: _Pending, result: Result, seconds: float) -> None:
+        fields, array = encode(result)
+        self._unflushed[pending.key] = result
+        self._buffer.append(
+            LoggedRequest(
+                key=pending.key,
+                verb=verb_of(pending.request),
+                role=pending.role,
+                operator=pending.scope.operator,
+                round=pending.scope.round,
+                model=self._roles[pending.role].engine.identity,
+                result=fields,
+                array=array,
+                prompt_tokens=result.prompt_tokens,
+                completion_tokens=result.completion_tokens if isinstance(result, Completion) else 0,
+                seconds=seconds,
+            )
+        )
+        self.accounts.sent(pending.role, pending.scope, result, seconds)
+        if len(self._buffer) >= FLUSH_EVERY:
+            self._spawn(self._flush_quietly())
+        elif self._flush_timer is None:
+            loop = asyncio.get_running_loop()
+            self._flush_timer = loop.call_later(FLUSH_SECONDS, lambda: self._spawn(self._flush_quietly()))
+
+    async def _flush_quietly(self) -> None:
+        try:
+            await self.flush()
+        except EvoAgentError:
+            pass  # kept in self._fatal, which every waiting coroutine has been given
+
+    # -- the engines --------------------------------------------------------------------------------------------
+
+    def _line(self, pending: _Pending) -> _Line:
+        engine = self._roles[pending.role].engine
+        verb = verb_of(pending.request)
+        line = self._lines.get((id(engine), verb))
+        if line is None:
+            line = _Line(engine, verb, engine.lanes.get(verb, Lane()))
+            self._lines[id(engine), verb] = line
+        return line
+
+    def _drive(self, line: _Line) -> None:
+        """Hand batches to the engine while it takes them: longest first where it takes several, else in order."""
+        if line.waiting and line.lane.batch > 1:
+            line.waiting.sort(key=lambda pending: (-pending.request.size, pending.key))
+        while line.waiting and line.running < line.lane.parallel and self._fatal is None:
+            batch, line.waiting = line.waiting[: line.lane.batch], line.waiting[line.lane.batch :]
+            line.running += 1
+            self._spawn(self._serve(line, batch))
+
+    async def _serve(self, line: _Line, batch: list[_Pending]) -> None:
+        started = time.monotonic()
+        try:
+            await self._started(line.engine)
+            started = time.monotonic()
+            verb: Any = getattr(line.engine, line.verb)
+            outcomes = await verb([pending.request for pending in batch])
+            if len(outcomes) != len(batch):
+                raise EngineError(f"{line.engine.identity}: {len(outcomes)} answers to {len(batch)} requests")
+        except TransientError as error:
+            outcomes = [error] * len(batch)
+        except EvoAgentError as error:
+            self._fail(error)
+            return
+        except Exception as error:
+            logger.debug("engine failed", exc_info=True)
+            failure = EngineError(f"{line.engine.identity}: {line.verb} failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail(failure)
+            return
+        finally:
+            line.running -= 1
+        seconds = (time.monotonic() - started) / len(batch)
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            self._settle(line, pending, outcome, seconds)
+        self._drive(line)
+
+    def _settle(self, line: _Line, pending: _Pending, outcome: Result | Exception, seconds: float) -> None:
+        if not isinstance(outcome, Exception):
+            line.successes += 1
+            self._record(pending, outcome, seconds)
+            self._resolve(pending, outcome)
+        elif isinstance(outcome, TransientError):
+            self._retry_later(line, pending, outcome)
+        elif isinstance(outcome, RequestError):
+            self._resolve(pending, outcome)
+        elif isinstance(outcome, EvoAgentError):
+            self._fail(outcome)
+        else:
+            self._resolve(pending, RequestError(f"{type(outcome).__name__}: {outcome}"))
+
+    def _retry_later(self, line: _Line, pending: _Pending, error: TransientError) -> None:
+        if pending.attempts == 0:
+            pending.successes_before = line.successes
+        pending.attempts += 1
+        if pending.attempts >= self._retry.attempts:
+            message = f"failed {pending.attempts} times, last with: {error}"
+            if line.successes > pending.successes_before:
+                self._resolve(pending, RequestError(message))  # the engine serves others: it is this request
+            else:
+                self._fail(EngineError(f"{line.engine.identity}: {message}; run the same command again to go on"))
+            return
+
+        def again() -> None:
+            line.waiting.append(pending)
+            self._drive(line)
+
+        delay = self._retry.delay(pending.attempts, error.retry_after)
+        asyncio.get_running_loop().call_later(delay, again)
+
+    async def _started(self, engine: Engine) -> None:
+        task = self._starting.get(id(engine))
+        if task is None:
+            if self._on_load is not None:
+                self._on_load(engine)
+            task = asyncio.ensure_future(engine.start())
+            self._starting[id(engine)] = task
+        await asyncio.shield(task)
+
+    # -- ends ---------------------------------------------------------------------------------------------------
+
+    def _resolve(self, pending: _Pending, outcome: Result | Exception) -> None:
+        self._in_flight.pop(pending.key, None)
+        if pending.future.done():
+            return
+        if isinstance(outcome, Exception):
+            pending.future.set_exception(outcome)
+        else:
+            pending.future.set_result(outcome)
+
+    def _fail(self, error: EvoAgentError) -> None:
+        """End everything that waits: the run cannot go on. What has been answered is still written."""
+        self._fatal = self._fatal or error
+        for future in self._in_flight.values():
+            if not future.done():
+                future.set_exception(self._fatal)
+        self._in_flight.clear()
+        self._lookups.clear()
+        for line in self._lines.values():
+            line.waiting.clear()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _retrieve(future: asyncio.Future[Result]) -> None:
+    """Mark a failure as seen, so that a caller who was cancelled meanwhile leaves no warning behind."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def _async_iterator(items: Iterable[T]) -> AsyncIterator[T]:
+    for item in items:
+        yield item

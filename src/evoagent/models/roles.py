@@ -1,0 +1,104 @@
+"""Models as a plugin sees them: a role for each use, and three verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evoagent.models.requests import Completion, EmbedRequest, GenerateRequest, Loss, LossRequest, Message
+
+if TYPE_CHECKING:
+    from evoagent.models.dispatcher import Dispatcher
+
+Style = Literal["plain", "examples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart."""
+
+    operator: str = ""
+    round: int = 0
+    draw: str = ""
+
+
+class Role:
+    """One role's model. Every verb awaits the dispatcher, which batches, logs, retries and counts."""
+
+    def __init__(self, name: str, dispatcher: Dispatcher, scope: Scope) -> None:
+        self._name = name
+        self._dispatcher = dispatcher
+        self._scope = scope
+        self._draws = 0
+
+    @property
+    def style(self) -> Style:
+        """The prompt style that suits the model: worked examples below about a billion parameters."""
+        return self._dispatcher.style(self._name)
+
+    async def generate(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Completion:
+        """Complete `prompt`: a user turn, or a whole chat. What is not given comes from the role's configuration.
+
+        Raises:
+            RequestError: the model cannot answer this prompt.
+        """
+        if isinstance(prompt, str):
+            prompt = ({"role": "user", "content": prompt},)
+        sampling = self._dispatcher.sampling(self._name)
+        changes = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        sampling = replace(sampling, stop=tuple(stop), **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+        draw = ""
+        if sampling.temperature > 0:
+            draw = f"{self._scope.draw}#{self._draws}"
+            self._draws += 1
+        messages = tuple((turn["role"], turn["content"]) for turn in prompt)
+        request = GenerateRequest(messages=messages, sampling=sampling, draw=draw)
+        return await self._dispatcher.submit(self._name, request, self._scope)
+
+    async def loss(
+        self,
+        *,
+        target: str,
+        context: str = "",
+        joiner: str = "\n",
+        convention: Literal["raw", "chat"] = "raw",
+        per_token: bool = False,
+    ) -> Loss:
+        """Negative log-likelihood of `target` after `context`; see `LossRequest` for the conventions."""
+        request = LossRequest(
+            target=target, context=context, joiner=joiner if context else "", convention=convention, per_token=per_token
+        )
+        return await self._dispatcher.submit(self._name, request, self._scope)
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """The unit vector of `text`, shape (dimensions,)."""
+        return (await self._dispatcher.submit(self._name, EmbedRequest(text), self._scope)).vector
+
+
+class Models:
+    """The roles of a run, as handed to one call of a plugin."""
+
+    def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None) -> None:
+        scope = scope or Scope()
+        self.evolver = Role("evolver", dispatcher, scope)
+        self.responder = Role("responder", dispatcher, scope)
+        self.judge = Role("judge", dispatcher, scope)
+        self.scorer = Role("scorer", dispatcher, scope)
+        self.embedder = Role("embedder", dispatcher, scope)
+        self._dispatcher = dispatcher
+
+    def scoped(self, scope: Scope) -> Models:
+        """The same models on behalf of another caller."""
+        return Models(self._dispatcher, scope)

@@ -1,0 +1,274 @@
+"""The dispatcher's promises: nothing is asked twice, nothing is lost, nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from evoagent.errors import EngineError, LedgerError, RequestError, TransientError, UserError
+from evoagent.ledger.database import Database
+from evoagent.ledger.request_log import RequestLog
+from evoagent.models.dispatcher import Dispatcher, RetryPolicy, RoleBinding
+from evoagent.models.engines.base import Lane
+from evoagent.models.requests import Completion, GenerateRequest, Sampling, request_key, request_seed
+from evoagent.models.roles import Models, Scope
+from evoagent.testing import Script, ScriptedEngine
+
+WARM = Sampling(temperature=0.7, max_tokens=16)
+NO_WAIT = RetryPolicy(attempts=3, first=0.0)
+
+
+class Recorder(ScriptedEngine):
+    """Keeps every batch that reached it."""
+
+    def __init__(self, script: Script | None = None, lane: Lane | None = None) -> None:
+        super().__init__(script=script)
+        self.batches: list[list[str]] = []
+        if lane:
+            self.lanes = dict.fromkeys(self.capabilities, lane)
+        self.starts = 0
+        self.closed = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+        self.batches.append([request.messages[-1][1] for request in requests])
+        return await super().generate(requests)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    found = Database(tmp_path / "ledger.db")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def dispatch(database: Database) -> Callable[..., Dispatcher]:
+    def make(engine: ScriptedEngine, sampling: Sampling = WARM, **options: object) -> Dispatcher:
+        roles = {"evolver": RoleBinding(engine, sampling), "scorer": RoleBinding(engine), "embedder": RoleBinding(engine)}
+        return Dispatcher(roles, RequestLog(database, "run"), database, **{"retry": NO_WAIT, **options})  # type: ignore[arg-type]
+
+    return make
+
+
+async def ask(dispatcher: Dispatcher, text: str, draw: str = "0") -> str:
+    return (await Models(dispatcher, Scope(draw=draw)).evolver.generate(text)).text
+
+
+async def test_waiting_requests_go_to_the_engine_together_longest_first(dispatch: Callable[..., Dispatcher]) -> None:
+    engine = Recorder(lane=Lane(batch=3, parallel=1))
+    async with dispatch(engine) as dispatcher:
+        await asyncio.gather(*(ask(dispatcher, "x" * n) for n in (1, 5, 3, 2, 4)))
+    assert engine.batches == [["xxxxx", "xxxx", "xxx"], ["xx", "x"]]
+
+
+async def test_a_follow_up_does_not_wait_for_the_neighbours(dispatch: Callable[..., Dispatcher]) -> None:
+    release = asyncio.Event()
+
+    class Slow(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            if requests[0].messages[-1][1] == "slow":
+                await release.wait()
+            return await super().generate(requests)
+
+    engine = Slow(lane=Lane(batch=1, parallel=2))
+    async with dispatch(engine) as dispatcher:
+
+        async def two_steps() -> None:
+            await ask(dispatcher, "first")
+            await ask(dispatcher, "second")
+            release.set()
+
+        await asyncio.wait_for(asyncio.gather(ask(dispatcher, "slow"), two_steps()), 5)
+    assert engine.batches[:2] == [["first"], ["second"]]
+
+
+async def test_an_answered_request_is_never_sent_again(dispatch: Callable[..., Dispatcher]) -> None:
+    first, second = Recorder(), Recorder()
+    async with dispatch(first) as dispatcher:
+        answers = [await ask(dispatcher, "a"), await ask(dispatcher, "a"), await ask(dispatcher, "a", draw="1")]
+    async with dispatch(second) as dispatcher:
+        again = [await ask(dispatcher, "a"), await ask(dispatcher, "a", draw="1")]
+        assert dispatcher.accounts.total("cached") == 2
+    assert answers[0] == answers[1] == again[0]
+    assert answers[2] == again[1] != answers[0]
+    assert first.sent["generate"] == 2
+    assert second.sent["generate"] == 0
+    assert second.starts == 0, "an engine that has nothing to do is not loaded"
+
+
+async def test_equal_requests_in_flight_are_one(dispatch: Callable[..., Dispatcher]) -> None:
+    engine = Recorder()
+    async with dispatch(engine) as dispatcher:
+        models = Models(dispatcher)
+        losses = await asyncio.gather(*(models.scorer.loss(target="b c", context="a") for _ in range(5)))
+        assert dispatcher.accounts.total("cached") == 4
+    assert engine.sent["loss"] == 1
+    assert len(set(losses)) == 1
+
+
+async def test_per_token_losses_and_embeddings_come_back_from_the_log_bit_for_bit(
+    dispatch: Callable[..., Dispatcher],
+) -> None:
+    async with dispatch(Recorder()) as dispatcher:
+        vector = await Models(dispatcher).embedder.embed("some text")
+    async with dispatch(Recorder()) as dispatcher:
+        again = await Models(dispatcher).embedder.embed("some text")
+    assert vector.dtype == again.dtype
+    assert (vector == again).all()
+
+
+async def test_seeds_depend_on_content_and_run_seed_only() -> None:
+    request = GenerateRequest((("user", "x"),), sampling=WARM, draw="0")
+    greedy = GenerateRequest((("user", "x"),))
+    key = request_key(request, "m", 1)
+    assert key == request_key(request, "m", 1) != request_key(request, "m", 2) != request_key(request, "n", 2)
+    assert request_key(greedy, "m", 1) == request_key(greedy, "m", 2), "greedy answers are the same in every run"
+    assert request_seed(key, 1) != request_seed(key, 2)
+    assert 0 <= request_seed(key, 1) < 2**63
+
+
+async def test_a_passing_fault_is_retried_and_a_lasting_one_ends_the_run(dispatch: Callable[..., Dispatcher]) -> None:
+    class Flaky(Script):
+        failures = 2
+
+        def generate(self, request: GenerateRequest) -> str:
+            if self.failures:
+                self.failures -= 1
+                raise TransientError("busy")
+            return "fine"
+
+    async with dispatch(Recorder(Flaky())) as dispatcher:
+        assert await ask(dispatcher, "a") == "fine"
+
+    class Gone(Script):
+        def generate(self, request: GenerateRequest) -> str:
+            raise TransientError("connection refused")
+
+    async with dispatch(Recorder(Gone())) as dispatcher:
+        with pytest.raises(EngineError, match="failed 3 times, last with: connection refused"):
+            await ask(dispatcher, "b")
+        with pytest.raises(EngineError):
+            await asyncio.wait_for(ask(dispatcher, "c"), 1)
+
+
+async def test_a_fault_of_one_request_alone_is_that_request_s(dispatch: Callable[..., Dispatcher]) -> None:
+    class Picky(Script):
+        def generate(self, request: GenerateRequest) -> str:
+            if "bad" in request.messages[-1][1]:
+                raise TransientError("server error")
+            return "fine"
+
+    async with dispatch(Recorder(Picky(), Lane(batch=1, parallel=1)), retry=RetryPolicy(3, 0.05)) as dispatcher:
+
+        async def others() -> None:
+            for number in range(20):
+                await ask(dispatcher, f"good {number}")
+                await asyncio.sleep(0.01)
+
+        bad, _ = await asyncio.gather(ask(dispatcher, "bad"), others(), return_exceptions=True)
+    assert isinstance(bad, RequestError)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(EngineError("out of memory"), "out of memory"), (ValueError("bug"), "generate failed: ValueError: bug")],
+)
+async def test_an_engine_s_failure_reaches_everyone_who_waits(
+    dispatch: Callable[..., Dispatcher], raised: Exception, expected: str
+) -> None:
+    class Dies(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            raise raised
+
+    engine = Dies(lane=Lane(batch=2, parallel=1))
+    async with dispatch(engine) as dispatcher:
+        results = await asyncio.wait_for(
+            asyncio.gather(*(ask(dispatcher, f"{n}") for n in range(7)), return_exceptions=True), 5
+        )
+    assert all(isinstance(result, EngineError) and expected in str(result) for result in results)
+    assert engine.closed == 1
+
+
+async def test_a_ledger_that_cannot_be_written_ends_the_run_and_keeps_what_it_has(
+    database: Database, dispatch: Callable[..., Dispatcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise LedgerError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RequestLog, "append", full)
+        async with dispatch(Recorder()) as dispatcher:
+            await ask(dispatcher, "a")
+            with pytest.raises(LedgerError, match="disk is full"):
+                await dispatcher.flush()
+            with pytest.raises(LedgerError):
+                await ask(dispatcher, "b")
+            patch.undo()  # space was made: the last flush writes what was held back
+    again = Recorder()
+    async with dispatch(again) as dispatcher:
+        await ask(dispatcher, "a")
+    assert again.sent["generate"] == 0
+
+
+async def test_map_keeps_a_window_and_yields_every_item(dispatch: Callable[..., Dispatcher]) -> None:
+    running = peak = 0
+
+    async def call(number: int) -> int:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        await asyncio.sleep(0.001 * (number % 3))
+        running -= 1
+        if number == 13:
+            raise ValueError("thirteen")
+        return number * 2
+
+    async with dispatch(Recorder(), window=8) as dispatcher:
+        found = {item: outcome async for item, outcome in dispatcher.map(range(100), call)}
+    assert peak <= 8
+    assert isinstance(found.pop(13), ValueError)
+    assert found == {number: number * 2 for number in range(100) if number != 13}
+
+
+async def test_map_is_ended_by_fatal_errors_and_by_leaving_it(dispatch: Callable[..., Dispatcher]) -> None:
+    cancelled = 0
+
+    async def call(number: int) -> None:
+        nonlocal cancelled
+        if number == 3:
+            raise EngineError("gone")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled += 1
+            raise
+
+    async with dispatch(Recorder(), window=4) as dispatcher:
+        with pytest.raises(EngineError):
+            async with aclosing(dispatcher.map(range(10), call)) as results:
+                async for _ in results:
+                    pass
+    assert cancelled == 3
+
+
+async def test_a_role_without_a_model_is_the_user_s_mistake(dispatch: Callable[..., Dispatcher]) -> None:
+    async with dispatch(Recorder()) as dispatcher:
+        with pytest.raises(UserError, match=r"models\.judge"):
+            await Models(dispatcher).judge.generate("?")
+
+
+def test_back_off_doubles_and_honours_the_server() -> None:
+    policy = RetryPolicy(first=1, longest=5)
+    assert [policy.delay(n, None) for n in (1, 2, 3, 4)] == [1, 2, 4, 5]
+    assert policy.delay(1, 17.0) == 17
+    assert policy.delay(1, 1e9) == 300
