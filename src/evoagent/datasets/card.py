@@ -1,0 +1,197 @@
+"""The dataset card: a README in the form that dataset hubs read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+_COLUMNS = (
+    ("id", "stable identifier"),
+    ("parent_ids", "what it was evolved from"),
+    ("seed_id", "the seed at the root of its line"),
+    ("round", "the round that made it; 0 for a seed"),
+    ("operator", "the operator that wrote it; null for a seed"),
+    ("instruction", "the evolved instruction"),
+    ("input", "what the instruction works on; may be empty"),
+    ("output", "the response"),
+    ("scores", "by scorer; null where there is none"),
+    ("model", "wrote the instruction"),
+    ("responder", "wrote the response"),
+)
+
+
+_LOADING = """```python
+from datasets import load_dataset
+
+dataset = load_dataset("parquet", data_files="train.parquet", split="train")
+```"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFact:
+    """A model that took part. None stands for what is not known."""
+
+    role: str
+    name: str
+    engine: str | None = None
+    revision: str | None = None
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the card says that the rows themselves do not tell.
+
+    Attributes:
+        licence: of this dataset, as a hub's identifier such as "cc0-1.0"; None for not stated.
+        language: ISO 639-1 codes.
+        rounds: that were run.
+        candidates: all that were written, survivors and rejected.
+        rejections: rejected candidates by rule.
+        operators: name to a line on what it does, in the order of the configuration.
+        seeds: where they came from.
+        seeds_sha256: of the file, if it is one.
+        run_seed: of the random numbers.
+        version: of evoagent.
+    """
+
+    name: str
+    rounds: int
+    candidates: int
+    seeds: str
+    seed_count: int
+    licence: str | None = None
+    language: tuple[str, ...] = ()
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    operators: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[ModelFact, ...] = ()
+    seeds_licence: str | None = None
+    seeds_sha256: str | None = None
+    run_seed: int = 0
+    version: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over the rows of a dataset, taken while they are written."""
+
+    rows: int = 0
+    by_operator: Counter[str] = field(default_factory=Counter)
+    by_round: Counter[int] = field(default_factory=Counter)
+    scores: dict[str, ScoreTally] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Counts one row, whose missing scores are None."""
+        self.rows += 1
+        self.by_operator[row["operator"] or "(seed)"] += 1
+        self.by_round[row["round"]] += 1
+        for name, value in (row["scores"] or {}).items():
+            tally = self.scores.setdefault(name, ScoreTally())
+            if value is not None:
+                tally.add(value)
+
+
+@dataclass(slots=True)
+class ScoreTally:
+    """Count, sum and bounds of the figures of one scorer."""
+
+    count: int = 0
+    total: float = 0.0
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    def add(self, value: float) -> None:
+        """Takes in one figure."""
+        self.count += 1
+        self.total += value
+        self.low, self.high = min(self.low, value), max(self.high, value)
+
+
+def render_card(card: CardFacts, tally: Tally) -> str:
+    """The card as Markdown with its YAML head. Equal facts give equal text: it holds no time of day."""
+    import yaml
+
+    head: dict[str, Any] = {"license": card.licence or "unknown"}
+    if card.language:
+        head["language"] = list(card.language)
+    head |= {
+        "pretty_name": " ".join(card.name.split()),  # a line "---" would end the head
+        "task_categories": ["text-generation"],
+        "tags": ["instruction-tuning", "synthetic", "evol-instruct", "evoagent"],
+        "size_categories": [next((name for bound, name in _SIZES if tally.rows < bound), "1M<n<10M")],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train.parquet"}]}],
+    }
+    front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=10_000)
+    return f"---\n{front}---\n\n" + "\n\n".join(_sections(card, tally)) + "\n"
+
+
+def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
+    rejected = sum(card.rejections.values())
+    yield f"# {_inline(card.name)}"
+    yield (
+        f"{tally.rows:,} instructions with responses, evolved from {card.seed_count:,} seeds in {card.rounds} "
+        f"{'round' if card.rounds == 1 else 'rounds'} by local language models with "
+        f"{_inline(f'evoagent {card.version}')}. Of {card.candidates:,} candidates {rejected:,} were rejected."
+    )
+    yield "## How it was made"
+    yield (
+        "In each round an operator has a model rewrite an instruction of the population into a harder or rarer one; "
+        "a model answers it; scorers measure it; rules reject what is no real gain. "
+        "What survives is in this dataset, and evolves further in the next round. "
+        f"Random seed: {card.run_seed}."
+    )
+    licence = _inline(card.seeds_licence or "not known")
+    seeds = f"Seeds: {_inline(card.seeds)} ({card.seed_count:,} rows), licence: {licence}"
+    yield seeds + (f", sha256 `{card.seeds_sha256}`." if card.seeds_sha256 else ".")
+    if card.models:
+        yield "### Models"
+        facts = ((m.role, m.name, m.engine, m.revision, m.licence or "not known") for m in card.models)
+        yield _table(("role", "model", "engine", "revision", "licence"), facts)
+    if card.operators:
+        yield "### Operators"
+        yield _table(("operator", "what it does"), card.operators.items())
+    yield "## Counts"
+    order = {name: place for place, name in enumerate(card.operators)}
+    operators = sorted(tally.by_operator.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
+    yield "### Rows by operator"
+    yield _table(("operator", "rows"), operators)
+    yield "### Rows by round"
+    yield _table(("round", "rows"), sorted(tally.by_round.items()))
+    yield "### Rejections by rule"
+    yield _table(("rule", "candidates"), sorted(card.rejections.items(), key=lambda item: (-item[1], item[0])))
+    if tally.scores:
+        yield "### Scores"
+        head = ("scorer", "rows", "mean", "least", "greatest")
+        yield _table(head, (_score(*item) for item in sorted(tally.scores.items())))
+    yield "## Columns"
+    yield _table(("column", "holds"), ((f"`{name}`", meaning) for name, meaning in _COLUMNS))
+    yield "## How to load it"
+    yield "`train.parquet` and `train.jsonl` hold the same rows."
+    yield _LOADING
+    yield "## Licence"
+    yield (
+        f"{_inline(card.licence) if card.licence else 'Not stated'}. The seeds' licence and those of the models "
+        "that wrote the texts may bind whoever uses them."
+    )
+
+
+def _score(name: str, tally: ScoreTally) -> tuple[str, int, str, str, str]:
+    if not tally.count:
+        return name, 0, "", "", ""
+    return name, tally.count, f"{tally.total / tally.count:.4g}", f"{tally.low:.4g}", f"{tally.high:.4g}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+    lines = ["| " + " | ".join("" if cell is None else _inline(str(cell)) for cell in row) + " |" for row in rows]
+    if not lines:
+        return "None."
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *lines])
+
+
+def _inline(text: str) -> str:
+    """Text from outside on one line that breaks neither a table nor the page."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

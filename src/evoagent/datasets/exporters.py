@@ -1,0 +1,156 @@
+"""Training files: Alpaca, ShareGPT, messages and Parquet, with the description that LLaMA-Factory reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from evoagent.datasets.card import Tally
+from evoagent.datasets.writer import dump_line, replacing, spooled, write_parquet
+from evoagent.errors import DataError
+from evoagent.records import join_prompt
+
+Row = Mapping[str, Any]
+Exporter = Callable[[Row], Mapping[str, Any]]
+
+
+def to_alpaca(row: Row) -> dict[str, Any]:
+    """`instruction`, `input`, `output`."""
+    return {"instruction": row["instruction"], "input": row.get("input") or "", "output": row.get("output") or ""}
+
+
+def to_sharegpt(row: Row) -> dict[str, Any]:
+    """`conversations` of a human and a gpt turn; the input follows the instruction."""
+    prompt = join_prompt(row["instruction"], row.get("input"))
+    return {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": row.get("output") or ""}]}
+
+
+def to_messages(row: Row) -> dict[str, Any]:
+    """`messages` of a user and an assistant turn; the input follows the instruction."""
+    prompt = join_prompt(row["instruction"], row.get("input"))
+    return {
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": row.get("output") or ""}]
+    }
+
+
+def to_parquet(row: Row) -> dict[str, Any]:
+    """The row as it is, for a file that keeps every column."""
+    return dict(row)
+
+
+def alpaca() -> Exporter:
+    """Factory of the exporter `alpaca`."""
+    return to_alpaca
+
+
+def sharegpt() -> Exporter:
+    """Factory of the exporter `sharegpt`."""
+    return to_sharegpt
+
+
+def messages() -> Exporter:
+    """Factory of the exporter `messages`."""
+    return to_messages
+
+
+def parquet() -> Exporter:
+    """Factory of the exporter `parquet`."""
+    return to_parquet
+
+
+EXPORTERS: Mapping[str, Callable[[], Exporter]] = {
+    "alpaca": alpaca,
+    "sharegpt": sharegpt,
+    "messages": messages,
+    "parquet": parquet,
+}
+
+_ALPACA = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
+_DESCRIPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "alpaca": {"formatting": "alpaca", **_ALPACA},
+    "parquet": {"formatting": "alpaca", **_ALPACA},
+    "sharegpt": {
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations"},
+        "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
+    },
+    "messages": {
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "system_tag": "system",
+        },
+    },
+}
+
+
+def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None = None) -> int:
+    """Writes rows of a dataset (see `write_dataset`) to the file `out` as training data, and returns their number.
+
+    A `.json` file becomes an array, every other an object a line, `parquet` a Parquet file. For the four formats
+    of `EXPORTERS` an entry with the file's stem as its name is put into `dataset_info.json` beside it; the other
+    entries there stay.
+
+    Args:
+        convert: the function of a format that is not in `EXPORTERS`.
+
+    Raises:
+        DataError: an unknown format, no rows, `out` is a folder, or a `dataset_info.json` that is not ours to repair.
+        EvoAgentError: a file cannot be written. Nothing is changed in either case.
+    """
+    if convert is None:
+        if format not in EXPORTERS:
+            raise DataError(f"the format `{format}` is not known; expected one of {', '.join(EXPORTERS)}")
+        convert = EXPORTERS[format]()
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; expected the name of a file")
+    iterator = iter(rows)
+    first = next(iterator, None)
+    if first is None:
+        raise DataError(f"{out}: there are no rows to export")
+
+    targets = [out]
+    info = _info(out, format) if format in _DESCRIPTIONS else None
+    if info is not None:
+        targets.append(out.parent / "dataset_info.json")
+    with replacing(*targets) as (data, *description):
+        tally = Tally()
+        with spooled(chain([first], iterator), out.parent, tally) as complete:
+            converted = map(convert, complete)
+            if format == "parquet":
+                write_parquet(data, converted, sorted(tally.scores))
+            else:
+                with data.open("w", encoding="utf-8", newline="\n") as file:
+                    _write_json(file, converted, array=out.suffix.lower() == ".json")
+        if info is not None:
+            text = json.dumps(info, ensure_ascii=False, indent=2)
+            description[0].write_text(text + "\n", encoding="utf-8", newline="\n")
+    return tally.rows
+
+
+def _write_json(file: IO[str], rows: Iterable[Mapping[str, Any]], array: bool) -> None:
+    for number, row in enumerate(rows):
+        if array:
+            file.write("[\n" if number == 0 else ",\n")
+        line = dump_line(row)
+        file.write(line.rstrip("\n") if array else line)
+    if array:
+        file.write("\n]\n")
+
+
+def _info(out: Path, format: str) -> dict[str, Any]:
+    path = out.parent / "dataset_info.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error}); expected the datasets of LLaMA-Factory") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: found a {type(content).__name__}; expected an object of datasets")
+    return content | {out.stem: {"file_name": out.name, **_DESCRIPTIONS[format]}}
