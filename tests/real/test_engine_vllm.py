@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import AsyncIterator
@@ -44,18 +45,28 @@ async def engine() -> AsyncIterator[VllmEngine]:
     await engine.start()
     assert dict(os.environ) == before, "starting the engine changes the environment of later child processes"
     yield engine
+    children = [child for child in psutil.Process().children(recursive=True) if "VLLM" in child.name()]
+    assert children
     await engine.close()
-    assert not [child for child in psutil.Process().children(recursive=True) if "VLLM" in child.name()]
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+@functools.cache
+def plain_model(dtype: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = resolve(NAME).path
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).eval()
+    return AutoTokenizer.from_pretrained(path), model
 
 
 def reference(dtype: str, context: str, target: str) -> tuple[float, int, float, int]:
     """Summed losses and counts of target and context, by transformers, one row, no batch."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = resolve(NAME).path
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).eval()
+    tokenizer, model = plain_model(dtype)
     ids = tokenizer(f"{context}\n{target}" if context else target, return_tensors="pt").input_ids
     boundary = len(tokenizer(context).input_ids) if context else 0
     with torch.no_grad():
@@ -89,6 +100,16 @@ async def test_the_same_seeds_give_the_same_texts_in_any_order(engine: VllmEngin
     assert texts == [row[0].text for row in reversed(second) if isinstance(row[0], Completion)]
     assert len(set(texts)) >= 10
     assert not any("<|im_" in text for text in texts)
+
+
+async def test_seeded_prompts_that_do_not_fit_into_one_step_survive(engine: VllmEngine) -> None:
+    # More tokens at once than a step takes: in pieces, such prompts crash vLLM's random generators on a CPU.
+    requests = [
+        GenerateRequest(text=f"{i} " + "and so on " * 150, sampling=Sampling(0.8, max_tokens=3), seed=i)
+        for i in range(8)
+    ]
+    outcomes = await engine.generate(requests)
+    assert all(isinstance(outcome, Completion) and outcome.prompt_tokens > 400 for outcome in outcomes)
 
 
 async def test_stop_and_max_tokens_are_honoured(engine: VllmEngine) -> None:

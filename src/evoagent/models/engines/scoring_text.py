@@ -1,0 +1,205 @@
+"""How a text is tokenised to be scored or continued: one convention for every engine.
+
+Boundaries are counts of tokens: the part of a text before a boundary is tokenised on its own and its length
+is the boundary (the reference's way to compute IFD). That is exact if those tokens are also the first of
+the whole text; where they are not, a token straddles the boundary and the result is marked `merged`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evoagent.errors import EngineError, RequestError
+from evoagent.models.requests import GenerateRequest, Loss, LossRequest
+
+PLACEHOLDER = "evoagent-placeholder-8d1f"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringIds:
+    """A tokenised text with the spans that are scored, as positions in `ids`, ends excluded.
+
+    Position 0 has no loss, so the scored positions are `target` and `context`, not the raw boundaries.
+
+    Attributes:
+        context_start, context_end: the context itself; in a chat, the user's text without the template around it.
+        boundary: where the target begins; with a joiner that keeps its own token, that token is the target's first.
+        merged: a token straddles one of the three, which is then approximate.
+    """
+
+    ids: list[int]
+    context_start: int
+    context_end: int
+    boundary: int
+    merged: bool
+
+    @property
+    def target(self) -> range:
+        """Scored positions of the target."""
+        return range(max(self.boundary, 1), len(self.ids))
+
+    @property
+    def context(self) -> range:
+        """Scored positions of the context."""
+        return range(max(self.context_start, 1), self.context_end)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringText:
+    """The text that is scored, before tokenisation, with its boundaries in characters.
+
+    Attributes:
+        special: whether the tokenizer adds its own special tokens; a chat template has written them already.
+    """
+
+    text: str
+    context_start: int
+    context_end: int
+    boundary: int
+    special: bool
+
+    @property
+    def cuts(self) -> tuple[int, int, int]:
+        """The three boundaries, in order."""
+        return self.context_start, self.context_end, self.boundary
+
+
+def scoring_text(request: LossRequest, render: Callable[[str], str]) -> ScoringText:
+    """Lay out `request`: an empty context or target brings no joiner.
+
+    Args:
+        render: a user turn in the chat template, up to where the reply begins. In a chat without context
+            the user turn is empty, so that both losses of a ratio stand in the same frame.
+
+    Raises:
+        RequestError: the template rewrites the user's text, whose tokens then cannot be told apart.
+    """
+    if request.convention == "chat":
+        prompt = render(request.context)
+        start, end = _user_span(prompt, request.context, render)
+        return ScoringText(prompt + request.target, start, end, len(prompt), special=False)
+    joiner = request.joiner if request.context and request.target else ""
+    size = len(request.context)
+    return ScoringText(request.context + joiner + request.target, 0, size, size, special=True)
+
+
+def cut_ids(ids: list[int], prefixes: Sequence[list[int]]) -> ScoringIds:
+    """Put boundaries into `ids`, the tokens of the whole text.
+
+    Args:
+        prefixes: the tokens of the text before each of `ScoringText.cuts`; empty for an empty text.
+    """
+    start, end, boundary = (min(len(prefix), len(ids)) for prefix in prefixes)
+    exact = all(ids[: len(prefix)] == prefix for prefix in prefixes)
+    return ScoringIds(list(ids), start, end, boundary, merged=not exact)
+
+
+def scoring_ids(tokenizer: Any, request: LossRequest) -> ScoringIds:
+    """Tokenise `request` with a tokenizer of transformers.
+
+    Raises:
+        EngineError: the convention is "chat" and the tokenizer has no chat template.
+        RequestError: the chat template refuses or rewrites the user's text.
+    """
+    layout = scoring_text(request, lambda content: render_chat(tokenizer, (("user", content),)))
+    whole = tokenize(tokenizer, layout.text, special=layout.special)
+    known = {0: [], len(layout.text): whole}
+    for cut in layout.cuts:
+        if cut not in known:
+            known[cut] = tokenize(tokenizer, layout.text[:cut], special=layout.special, trailing=False)
+    return cut_ids(whole, [known[cut] for cut in layout.cuts])
+
+
+def prompt_ids(tokenizer: Any, request: GenerateRequest) -> list[int]:
+    """Tokenise the prompt of `request`: a chat up to where the reply begins, or a plain text.
+
+    Raises:
+        EngineError: a chat is asked for and the tokenizer has no chat template.
+        RequestError: the chat template refuses the turns, or there is no token to continue from.
+    """
+    if request.messages:
+        ids = tokenize(tokenizer, render_chat(tokenizer, request.messages), special=False)
+    else:
+        ids = tokenize(tokenizer, request.text, special=True, trailing=False)
+    if not ids:
+        raise RequestError("the prompt is empty: expected messages or a text")
+    return ids
+
+
+def tokenize(tokenizer: Any, text: str, *, special: bool, trailing: bool = True) -> list[int]:
+    """Token ids of `text`; without `trailing`, special tokens that the tokenizer appends (an EOS) are left out."""
+    if not special:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    if trailing:
+        return list(tokenizer(text)["input_ids"])
+    encoded = tokenizer(text, return_special_tokens_mask=True)
+    ids, mask = list(encoded["input_ids"]), encoded["special_tokens_mask"]
+    end = len(ids)
+    while end and mask[end - 1] and text:
+        end -= 1
+    return ids[:end]
+
+
+def render_chat(tokenizer: Any, messages: Sequence[tuple[str, str]]) -> str:
+    """The chat as the model reads it, ending where the reply begins.
+
+    Raises:
+        EngineError: the tokenizer has no chat template.
+        RequestError: the template refuses the turns, for example a system turn that the model does not know.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise EngineError(
+            f"{getattr(tokenizer, 'name_or_path', 'the model')} has no chat template: "
+            "expected an instruction-tuned model, or prompts and scores over plain text"
+        )
+    turns = [{"role": role, "content": content} for role, content in messages]
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except Exception as error:  # a template is a program of the model's author and may raise anything
+        roles = ", ".join(role for role, _ in messages)
+        raise RequestError(f"the chat template refuses turns of {roles}: {error}") from error
+
+
+def to_loss(scoring: ScoringIds, losses: Sequence[float | None], *, per_token: bool) -> Loss:
+    """Sum the losses of the scored positions.
+
+    Args:
+        losses: nats for each position of `scoring.ids`; position 0 is never read.
+
+    Raises:
+        RequestError: a scored position has no loss.
+    """
+    target = [_value(losses, position) for position in scoring.target]
+    context = [_value(losses, position) for position in scoring.context]
+    return Loss(
+        target_sum=sum(target, 0.0),
+        target_tokens=len(target),
+        context_sum=sum(context, 0.0),
+        context_tokens=len(context),
+        merged=scoring.merged,
+        prompt_tokens=len(scoring.ids),
+        tokens=tuple(target) if per_token else (),
+    )
+
+
+def _value(losses: Sequence[float | None], position: int) -> float:
+    loss = losses[position] if position < len(losses) else None
+    if loss is None or not math.isfinite(loss):
+        raise RequestError(f"token {position} has log-likelihood {loss}; expected a finite one after the first token")
+    return loss
+
+
+def _user_span(prompt: str, content: str, render: Callable[[str], str]) -> tuple[int, int]:
+    """Characters of the user's text in `prompt`, found by what the template writes around a placeholder.
+
+    Searching for the text itself would find "assistant" in the template's own words.
+    """
+    before, found, after = render(PLACEHOLDER).partition(PLACEHOLDER)
+    start, end = len(before), len(prompt) - len(after)
+    framed = found and start <= end and prompt.startswith(before) and prompt.endswith(after)
+    if not framed or prompt[start:end].strip() != content.strip():
+        raise RequestError("the chat template rewrites the user's text, so its tokens cannot be scored apart")
+    return start, end
