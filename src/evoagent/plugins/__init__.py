@@ -1,0 +1,6 @@
+"""The plugin system: hooks, the specs that they yield, and the manager that finds them."""
+
+from evoagent.plugins.hookspecs import hookimpl
+from evoagent.plugins.manager import KINDS, PluginManager, PluginRecord
+
+__all__ = ["KINDS", "PluginManager", "PluginRecord", "hookimpl"]

@@ -1,0 +1,319 @@
+"""Finds plugins, keeps account of the broken ones, and makes what a configuration names."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import Any, Literal, Self, overload
+
+import pluggy
+from pydantic import BaseModel, ValidationError
+
+from evoagent.config import PluginUse
+from evoagent.errors import ConfigError, EvoAgentError, PluginError
+from evoagent.events import Event, RoundFinished, RunFinished, RunStarted
+from evoagent.plugins import hookspecs
+from evoagent.plugins.discovery import (
+    DISABLE_VARIABLE,
+    SPECS,
+    Source,
+    article,
+    describe,
+    hook_problems,
+    installed,
+    is_disabled,
+    spec_problem,
+)
+from evoagent.plugins.specs import (
+    EliminatorSpec,
+    EngineSpec,
+    ExporterSpec,
+    OperatorSpec,
+    PluginSpec,
+    ScorerSpec,
+    SelectorSpec,
+)
+from evoagent.validation import Problem, closest, explain
+
+_log = logging.getLogger(__name__)
+
+KINDS = tuple(spec.kind for spec in SPECS.values())
+
+_OWN = "project"
+"""Stands for the distribution of a project's own plugins, which are in none."""
+
+_OBSERVERS: Mapping[type, str] = {
+    RunStarted: "evoagent_run_started",
+    RoundFinished: "evoagent_round_finished",
+    RunFinished: "evoagent_run_finished",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRecord:
+    """A line of `evoagent plugins list`. `status` is "ok", or why the plugin cannot be used."""
+
+    name: str
+    kind: str
+    distribution: str
+    version: str
+    status: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    spec: PluginSpec
+    source: Source
+
+
+class PluginManager:
+    """The plugins of this process: the built-in ones, the installed ones, and those of one project."""
+
+    def __init__(self) -> None:
+        self._hooks = pluggy.PluginManager(hookspecs.PROJECT)
+        self._hooks.add_hookspecs(hookspecs)
+        self._sources: dict[str, Source] = {}
+        self._found: dict[tuple[str, str], _Found] = {}
+        self._failures: list[PluginRecord] = []
+        self._hiding: list[PluginRecord] = []  # those of the failures that may have kept specs from being seen
+
+    def load(self) -> Self:
+        """Register the built-in plugins, then those of the installed distributions, all by entry point."""
+        from evoagent import __version__
+
+        builtins = EntryPoint("builtins", "evoagent.plugins.builtins", hookspecs.PROJECT)
+        for source, entry in [(Source("builtins", "evoagent", __version__), builtins), *installed()]:
+            if entry is not builtins and is_disabled(source):
+                self._fail(source, f"disabled by {DISABLE_VARIABLE}")
+                continue
+            try:
+                plugin = entry.load()
+            except (Exception, SystemExit) as error:
+                self._fail(source, f"does not import: {describe(error)}")
+                continue
+            self.register(plugin, source)
+        return self
+
+    def register(self, plugin: object, source: Source) -> None:
+        """Take in what `plugin`, a module or an object with hook functions, yields; what is broken is recorded."""
+        key = f"{source.distribution}:{source.name}"
+        try:
+            problems = hook_problems(self._hooks, plugin)
+            self._hooks.register(plugin, name=key)
+        except Exception as error:  # whatever a stranger's module does, the others go on
+            if self._hooks.get_plugin(key) is plugin:
+                self._hooks.unregister(plugin)
+            self._fail(source, describe(error))
+            return
+        self._sources[key] = source
+        for problem in problems:
+            self._fail(source, problem)
+        for hook, expected in SPECS.items():
+            for implementation in self._implementations(hook):
+                if implementation.plugin is plugin:
+                    self._collect(hook, expected, implementation, source)
+
+    def add(self, plugin: object, name: str) -> None:
+        """Add a project's own plugin, an object with hook functions; messages call it `name`.
+
+        Raises:
+            ConfigError: what it yields is not usable, or has a name that is taken.
+        """
+        self.register(plugin, Source(name, _OWN))
+        broken = [record for record in self._failures if record.distribution == _OWN]
+        if broken:
+            raise ConfigError("\n".join(f"{record.name}: {record.status}" for record in broken))
+
+    def add_module(self, name: str) -> None:
+        """Add a project's own plugin, an importable module with hook functions.
+
+        Raises:
+            ConfigError: it does not import, or what it yields is not usable.
+        """
+        try:
+            module = importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"module `{name}` does not import: {describe(error)}") from error
+        if not self._hooks.is_registered(module):
+            self.add(module, name)
+
+    def forget_project(self) -> None:
+        """Take out what `add` and `add_module` brought, before another project's configuration."""
+        own = [key for key, source in self._sources.items() if source.distribution == _OWN]
+        for key in own:
+            self._hooks.unregister(name=key)
+            del self._sources[key]
+        self._found = {key: found for key, found in self._found.items() if found.source.distribution != _OWN}
+        self._failures = [record for record in self._failures if record.distribution != _OWN]
+        self._hiding = [record for record in self._hiding if record.distribution != _OWN]
+
+    @overload
+    def get(self, kind: Literal["operator"], name: str) -> OperatorSpec: ...
+    @overload
+    def get(self, kind: Literal["scorer"], name: str) -> ScorerSpec: ...
+    @overload
+    def get(self, kind: Literal["eliminator"], name: str) -> EliminatorSpec: ...
+    @overload
+    def get(self, kind: Literal["selector"], name: str) -> SelectorSpec: ...
+    @overload
+    def get(self, kind: Literal["engine"], name: str) -> EngineSpec: ...
+    @overload
+    def get(self, kind: Literal["exporter"], name: str) -> ExporterSpec: ...
+    @overload
+    def get(self, kind: str, name: str) -> PluginSpec: ...
+
+    def get(self, kind: str, name: str) -> PluginSpec:
+        """The spec of a plugin by its name.
+
+        Raises:
+            PluginError: there is none, with the closest names and the broken plugins that might have brought it.
+        """
+        found = self._found.get((kind, name))
+        if found is None:
+            raise PluginError(f"{kind} `{name}` is not known{self._instead(kind, name)}")
+        return found.spec
+
+    def specs(self, kind: str) -> list[Any]:
+        """The specs of `kind`, by name."""
+        return [found.spec for (of, _), found in sorted(self._found.items()) if of == kind]
+
+    def records(self) -> list[PluginRecord]:
+        """Every plugin, the broken ones included, by kind and name."""
+        usable = [
+            PluginRecord(spec.name, spec.kind, source.distribution, source.version, "ok", spec.summary)
+            for spec, source in ((found.spec, found.source) for found in self._found.values())
+        ]
+        return sorted([*usable, *self._failures], key=lambda r: (r.kind, r.name, r.distribution, r.status))
+
+    def source(self, spec: PluginSpec) -> Source:
+        """Where `spec` comes from."""
+        return self._found[spec.kind, spec.name].source
+
+    def check(self, spec: PluginSpec, params: Mapping[str, Any]) -> list[Problem]:
+        """What is wrong with `params` as parameters of `spec`."""
+        return _validate(spec, params)[1]
+
+    def verbs(self, spec: EngineSpec, params: Mapping[str, Any]) -> frozenset[str]:
+        """What an engine can do under `params`; raises `PluginError` if it fails to say."""
+        config, _ = _validate(spec, params)
+        try:
+            return spec.verbs if spec.verbs_of is None or config is None else spec.verbs_of(config)
+        except Exception as error:
+            raise PluginError(f"engine `{spec.name}` cannot say what it can do: {describe(error)}") from error
+
+    def create(self, spec: PluginSpec, params: Mapping[str, Any], *args: Any) -> Any:
+        """Make the plugin: its factory is called with `args` and its parameters.
+
+        Raises:
+            PluginError: the parameters are wrong (a line each), or the factory fails or gives something else.
+        """
+        config, problems = _validate(spec, params)
+        if problems:
+            raise PluginError("\n".join(f"{spec.kind} `{spec.name}`: {problem}" for problem in problems))
+        takes_config = config is not None or isinstance(spec, EngineSpec)
+        found = self._found.get((spec.kind, spec.name))
+        label = f"{spec.kind} `{spec.name}`" + (f" of {found.source.label}" if found else "")
+        try:
+            plugin = spec.factory(*args, config) if takes_config else spec.factory(*args)
+        except EvoAgentError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{label} cannot be made: {describe(error)}") from error
+        missing = [method for method in _methods(spec) if not callable(getattr(plugin, method, None))]
+        if missing:
+            found_type = article(type(plugin).__name__)
+            raise PluginError(f"{label}: found {found_type}, expected an object with `{missing[0]}`")
+        return plugin
+
+    def build(self, kind: str, use: PluginUse) -> Any:
+        """Make the plugin that a configuration names; raises as `get` and `create`."""
+        return self.create(self.get(kind, use.name), use.params)
+
+    def notify(self, event: Event) -> None:
+        """Tell the observers of `event`. What one raises is logged, and the next is told all the same."""
+        hook = _OBSERVERS.get(type(event))
+        for implementation in self._implementations(hook) if hook else ():
+            try:
+                implementation.function(*([event] if implementation.argnames else []))
+            except Exception:
+                label = self._sources[implementation.plugin_name].label
+                _log.exception("plugin %s: %s raised", label, hook)
+
+    def _implementations(self, hook: str) -> Iterator[pluggy.HookImpl]:
+        """In order of registration: pluggy's own order is the last first."""
+        caller: pluggy.HookCaller = getattr(self._hooks.hook, hook)
+        order = {name: position for position, name in enumerate(self._sources)}
+        usable = [item for item in caller.get_hookimpls() if not (item.wrapper or item.hookwrapper)]
+        yield from sorted(usable, key=lambda item: order[item.plugin_name])
+
+    def _collect(self, hook: str, expected: type[PluginSpec], implementation: pluggy.HookImpl, source: Source) -> None:
+        # Each implementation runs by itself: pluggy would end the whole call at the first that raises.
+        try:
+            specs = implementation.function()
+            if isinstance(specs, PluginSpec) or not isinstance(specs, Iterable):
+                found = article(type(specs).__name__)
+                self._fail(source, f"{hook} returned {found}, expected it to yield specs", kind=expected.kind)
+                return
+            for spec in specs:
+                self._take(hook, expected, spec, source)
+        except (Exception, SystemExit) as error:
+            self._fail(source, f"{hook} raised {describe(error)}", kind=expected.kind)
+
+    def _take(self, hook: str, expected: type[PluginSpec], spec: Any, source: Source) -> None:
+        problem = spec_problem(spec, expected)
+        if problem is None:
+            owner = self._found.get((spec.kind, spec.name))
+            if owner is None:
+                self._found[spec.kind, spec.name] = _Found(spec, source)
+                return
+            problem = f"the name is taken by {spec.kind} `{spec.name}` of {owner.source.label}"
+        name = getattr(spec, "name", None)
+        if isinstance(spec, PluginSpec) and isinstance(name, str):
+            self._fail(source, problem, name=name, kind=spec.kind, summary=str(spec.summary))
+        else:
+            self._fail(source, f"{hook} {problem}", kind=expected.kind)
+
+    def _fail(self, source: Source, status: str, *, name: str = "", kind: str = "plugin", summary: str = "") -> None:
+        record = PluginRecord(name or source.name, kind, source.distribution, source.version, status, summary)
+        self._failures.append(record)
+        if not name:
+            self._hiding.append(record)
+
+    def _instead(self, kind: str, name: str) -> str:
+        names = [known for of, known in self._found if of == kind]
+        text = closest(name, names)
+        for other in sorted(of for of, known in self._found if known == name and of != kind):
+            text += f"\n  `{name}` is the name of {article(other)}"
+        same = [record for record in self._failures if (record.kind, record.name) == (kind, name)]
+        suspects = same or [record for record in self._hiding if record.kind in ("plugin", kind)]
+        for record in suspects[:3]:
+            label = f"{record.distribution} {record.version}".strip()
+            verb = "cannot be used" if same else "might have brought it"
+            text += f"\n  {record.name} of {label} {verb}: {record.status}"
+        return text
+
+
+def _validate(spec: PluginSpec, params: Mapping[str, Any]) -> tuple[BaseModel | None, list[Problem]]:
+    if spec.config is None:
+        return None, [Problem((key,), f"unknown key; `{spec.name}` takes no parameters") for key in params]
+    try:
+        return spec.config.model_validate(dict(params)), []
+    except ValidationError as error:
+        return None, explain(error, spec.config)
+    except Exception as error:  # a stranger's validator
+        return None, [Problem((), f"its parameters cannot be checked: {describe(error)}")]
+
+
+def _methods(spec: PluginSpec) -> tuple[str, ...]:
+    """What the object that the factory makes must have."""
+    if isinstance(spec, OperatorSpec):
+        return ("combine",) if spec.parents > 1 else ("evolve",)
+    if isinstance(spec, ScorerSpec):
+        return ("score_all",) if spec.population else ("score",)
+    if isinstance(spec, EliminatorSpec):
+        return ("judge_all",) if spec.looks_at == "population" else ("judge",)
+    return {"selector": ("select",), "engine": ("start", "close"), "exporter": ("__call__",)}[spec.kind]

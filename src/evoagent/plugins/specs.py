@@ -1,0 +1,95 @@
+"""Typed descriptors that plugin hooks yield: a factory and its parameters' model, so that none imports much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel
+
+API_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSpec:
+    """What every kind of plugin has.
+
+    Attributes:
+        name: what configurations call it: lower case, digits, "_" and "-".
+        factory: makes the plugin: called with an instance of `config`, or with nothing where there is none.
+        summary: a line for listings.
+        config: a pydantic model of the plugin's parameters, valid under its name in a configuration.
+        needs: role and verb pairs that it calls, such as "scorer.loss"; checked before any model loads.
+    """
+
+    kind: ClassVar[str] = "plugin"
+
+    name: str
+    factory: Callable[..., Any]
+    summary: str = ""
+    config: type[BaseModel] | None = None
+    needs: tuple[str, ...] = ()
+    api_version: int = API_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSpec(PluginSpec):
+    """An evolution operator. `parents` is how many instructions it takes: two for a crossover."""
+
+    kind: ClassVar[str] = "operator"
+
+    family: str = "depth"
+    parents: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerSpec(PluginSpec):
+    """A scorer. `population` scorers see all candidates of a round at once; `ascending`: small is good."""
+
+    kind: ClassVar[str] = "scorer"
+
+    population: bool = False
+    ascending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EliminatorSpec(PluginSpec):
+    """A rule. `looks_at` is the least that it needs: "instruction" rules can spare the responder its work."""
+
+    kind: ClassVar[str] = "eliminator"
+
+    looks_at: Literal["instruction", "response", "population"] = "response"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorSpec(PluginSpec):
+    """Chooses among the candidates that no rule has rejected."""
+
+    kind: ClassVar[str] = "selector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec(PluginSpec):
+    """An engine. The factory takes (model: ModelConfig, source: ResolvedModel, config).
+
+    Attributes:
+        verbs: what it can do: "generate", "loss", "embed".
+        verbs_of: the verbs under given parameters, an instance of `config`, where they depend on those.
+        remote: it loads no weights here, so its model's name is not looked up before the run.
+    """
+
+    kind: ClassVar[str] = "engine"
+
+    verbs: frozenset[str] = frozenset()
+    verbs_of: Callable[[Any], frozenset[str]] | None = None
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterSpec(PluginSpec):
+    """A training format. The factory returns a function of a row of the dataset to a JSON-able mapping."""
+
+    kind: ClassVar[str] = "exporter"
+
+    suffix: str = ".jsonl"
