@@ -6,8 +6,6 @@ The public names load when they are first used: `import evoagent` alone imports 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     )
     from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
     from evoagent.scorers.base import PopulationScorer, Scorer
+
+    __version__: str
 
 _NAMES = {
     "evoagent.eliminators.base": ("Eliminator", "PopulationEliminator", "Selector"),
@@ -105,18 +105,25 @@ __all__ = [
     "hookimpl",
 ]
 
-try:
-    __version__ = _version("evoagent")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name == "__version__":
+        value = _find_version()
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
         raise AttributeError(f"module 'evoagent' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
+
+
+def _find_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("evoagent")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "0.1.0"
 
 
 def __dir__() -> list[str]:

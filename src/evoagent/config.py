@@ -212,6 +212,7 @@ def fingerprint(config: RunConfig) -> str:
 
 
 NOT_IDENTITY = (
+    "seeds.path",  # the seeds themselves are compared
     "name",  # a label
     "output",  # where, not what
     "eliminator",  # thresholds and rules decide on scores that are in the ledger already
@@ -224,7 +225,7 @@ NOT_IDENTITY = (
 
 def decisions(config: RunConfig) -> str:
     """Fingerprint of everything that decides which rows survive; equal means the same dataset."""
-    content = config.model_dump(mode="json", exclude={"name", "output", "window"})
+    content = config.model_dump(mode="json", exclude={"name": True, "output": True, "window": True, "seeds": {"path"}})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -40,6 +40,11 @@ class Role:
         """The prompt style that suits the model: worked examples below about a billion parameters."""
         return self._dispatcher.style(self._name)
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest completion that the configuration allows."""
+        return self._dispatcher.sampling(self._name).max_tokens
+
     async def generate(
         self,
         prompt: str | Sequence[Message],

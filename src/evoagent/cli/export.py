@@ -1,0 +1,25 @@
+"""evoagent export: a run's survivors in a training format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    format: Annotated[
+        str, typer.Option(help="alpaca, sharegpt, messages, parquet, or one that a plugin brings.", envvar="EVOAGENT_FORMAT")
+    ] = "alpaca",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: RUN/dataset/FORMAT.json.", envvar="EVOAGENT_OUT")
+    ] = None,
+) -> None:
+    """Write a run's survivors as training data, with a dataset_info.json for LLaMA-Factory."""
+    from evoagent.exporting import export_run
+
+    path, rows = export_run(run, format, out)
+    typer.echo(f"{rows} rows", err=True)
+    typer.echo(str(path))

@@ -1,0 +1,126 @@
+"""Running a session in the terminal: signals, progress, the last lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from evoagent.cli.console import listener
+from evoagent.configfile import LoadedConfig
+from evoagent.datasets.seeds import read_seeds
+from evoagent.errors import LedgerError
+from evoagent.plugins.manager import PluginManager
+from evoagent.rundir import Resume, check_directory
+from evoagent.session import Listener, load_models, open_run, run_graph
+
+INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
+
+
+def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, resume: Resume, as_json: bool) -> None:
+    """Run to the end and print the summary."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        with listener() as listen:
+            summary = asyncio.run(_run(loaded, directory, manager, resume, listen))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        typer.echo(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on", err=True)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        raise LedgerError(
+            f"{error.filename or directory}: {error.strerror or error}; everything so far is kept: "
+            "mend it and run the same command again"
+        ) from error
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+    else:
+        typer.echo(describe(summary))
+
+
+async def _run(
+    loaded: LoadedConfig, directory: Path, manager: PluginManager, resume: Resume, listen: Listener
+) -> dict[str, Any]:
+    _cancel_on_sigint()
+    async with open_run(loaded.config, loaded.base, directory, manager, resume=resume, listen=listen) as context:
+        return await run_graph(context)
+
+
+def _cancel_on_sigint() -> None:
+    """First Ctrl-C: cancel, which writes what is done. Second: leave at once; the ledger stays whole either way."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    presses = 0
+
+    def pressed() -> None:
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            os._exit(INTERRUPTED)
+        typer.echo("\nstopping: writing what is done (Ctrl-C again to leave at once)", err=True)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, pressed)
+    loop.add_signal_handler(signal.SIGTERM, pressed)
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """The summary for a reader, ending with the next command to type."""
+    rejected = ", ".join(f"{rule} {number}" for rule, number in by_number(summary["rejected"])) or "none"
+    tokens = sum(sum(figures.values()) for figures in summary["tokens"].values())
+    requests = summary["requests"]
+    directory = summary["run"]
+    return "\n".join(
+        [
+            f"rounds      {summary['rounds']} ({summary['stop_reason']})",
+            f"candidates  {summary['candidates']}",
+            f"survivors   {summary['survivors']}",
+            f"rejected    {sum(summary['rejected'].values())}: {rejected}",
+            f"requests    {requests['sent']:,} sent, {requests['cached']:,} from the log",
+            f"tokens      {tokens:,} in {summary['seconds']:.0f} s",
+            f"dataset     {directory}/dataset/train.jsonl",
+            f"next        evoagent lineage {directory} --row 1",
+        ]
+    )
+
+
+def by_number(rejected: dict[str, int]) -> list[tuple[str, int]]:
+    """Rules with their counts, the busiest first."""
+    return sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
+
+
+def plan(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, as_json: bool) -> None:
+    """Print what a run would do; reads the seeds and finds the models, but loads none."""
+    config = loaded.config
+    check_directory(directory, "auto")
+    seeds = read_seeds(config.seeds, loaded.base)
+    models = load_models(config.models, loaded.base, manager)
+    per_parent = config.evolver.samples * (
+        len(config.evolver.operators) if config.evolver.schedule == "all" else 1
+    )
+    found = {
+        "run": str(directory),
+        "seeds": len(seeds.instructions),
+        "seeds_skipped": len(seeds.bad),
+        "rounds": config.stop.rounds,
+        "candidates_per_round": len(seeds.instructions) * per_parent,
+        "operators": [use.name for use in config.evolver.operators],
+        "scorers": [use.name for use in config.critic.scorers],
+        "rules": [use.name for use in config.eliminator.rules],
+        "models": {model.role: model.engine.identity for model in models},
+    }
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for key, value in found.items():
+        if isinstance(value, list):
+            value = ", ".join(value)
+        elif isinstance(value, dict):
+            value = ", ".join(f"{role} {identity}" for role, identity in value.items())
+        typer.echo(f"{key.replace('_', ' '):<22}{value}")

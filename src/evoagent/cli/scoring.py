@@ -1,0 +1,100 @@
+"""What `evoagent score` does once its options are known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import typer
+import yaml
+from pydantic import ValidationError
+
+from evoagent.cli.console import listener
+from evoagent.config import CriticConfig, ModelsConfig, PluginUse
+from evoagent.errors import UserError
+from evoagent.plugins.manager import PluginManager
+from evoagent.scoring import Outcome, score_file
+
+
+def score_command(
+    data: Path,
+    scorers: Sequence[str],
+    model: str,
+    engine: str,
+    dtype: str,
+    embedder: str,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Score `data` to `out` or standard output; the output file appears only when it is whole."""
+    manager = PluginManager().load()
+    uses = _uses(scorers)
+    models = _models(manager, uses, model, engine, dtype, embedder)
+    with listener() as listen:
+        if out is None:
+            log, target = None, sys.stdout
+            outcome = asyncio.run(score_file(data, uses, models, target, log, manager, listen))
+        else:
+            log = out.with_name(out.name + ".ledger.db")
+            part = out.with_name(out.name + ".part")
+            try:
+                with _create(part) as file:
+                    outcome = asyncio.run(score_file(data, uses, models, file, log, manager, listen))
+                os.replace(part, out)
+            finally:
+                part.unlink(missing_ok=True)
+    _report(outcome, out, as_json)
+
+
+def _create(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
+
+
+def _uses(texts: Sequence[str]) -> list[PluginUse]:
+    try:
+        return list(CriticConfig(scorers=[yaml.safe_load(text) for text in texts]).scorers)
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UserError(f"--scorer: expected a name, or 'name: {{parameter: value}}'; found {list(texts)}") from error
+
+
+def _models(
+    manager: PluginManager, uses: Sequence[PluginUse], model: str, engine: str, dtype: str, embedder: str
+) -> ModelsConfig:
+    needed = {need for use in uses for need in manager.get("scorer", use.name).needs}
+    verbs = manager.get("engine", engine).verbs
+    lacking = sorted(need for need in needed if not need.startswith("embedder.") and need.split(".")[1] not in verbs)
+    if lacking:
+        raise UserError(f"--engine {engine}: the scorers need {', '.join(lacking)}, which it does not have")
+    roles: dict[str, Any] = {"evolver": {"engine": engine, "model": model, "dtype": dtype}}
+    if any(need.startswith("embedder.") for need in needed):
+        roles["embedder"] = {"engine": "sentence-transformers", "model": embedder}
+    try:
+        return ModelsConfig.model_validate(roles)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"--{first['loc'][-1]}: found {first['input']!r}; {first['msg']}") from error
+
+
+def _report(outcome: Outcome, out: Path | None, as_json: bool) -> None:
+    figures = {
+        "rows": outcome.rows,
+        "broken": len(outcome.broken),
+        "missing": dict(outcome.missing),
+        "requests": {"sent": outcome.sent, "cached": outcome.cached},
+    }
+    if as_json and out is not None:
+        typer.echo(json.dumps({"out": str(out), **figures}))
+        return
+    missing = ", ".join(f"{name} {number}" for name, number in outcome.missing.items()) or "none"
+    typer.echo(f"{outcome.rows} rows scored, {len(outcome.broken)} broken, scores missing: {missing}", err=True)
+    if out is not None:
+        typer.echo(str(out))

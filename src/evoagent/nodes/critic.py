@@ -1,0 +1,134 @@
+"""critic: has every candidate answered and scored.
+
+Candidates that a rule rejects for their text alone are spared the responder and the scorers (`critic.screen`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from langgraph.runtime import Runtime
+
+from evoagent.errors import EngineError, LedgerError, UserError
+from evoagent.ledger.store import PAGE, Critique, StoredCandidate
+from evoagent.models.roles import Models, Scope
+from evoagent.nodes.common import Batcher, Progress
+from evoagent.nodes.rules import ERROR, judge, stillborn
+from evoagent.records import Candidate, Score, Verdict
+from evoagent.scorers.base import PopulationScorer, Scorer
+from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedScorer
+
+
+async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
+    """Answer and score the round's candidates and record it."""
+    context, round = runtime.context, state["round"]
+    run = context.store.database.run
+    await context.prepare_rules()
+    total = await run(context.store.count_candidates, context.run_id, round, undecided=True)
+    progress = Progress(runtime, "critic", round, total)
+    screening = [rule for rule in context.rules if rule.looks_at == "instruction"] if context.config.critic.screen else []
+
+    async def criticise(stored: StoredCandidate) -> Critique:
+        return await _criticise(stored, context, screening)
+
+    async def write(rows: list[Critique]) -> None:
+        await run(context.store.save_critiques, context.run_id, round, rows)
+
+    async with Batcher[Critique](write) as batch:
+        async with aclosing(context.dispatcher.map(_undecided(context, round), criticise)) as results:
+            async for stored, outcome in results:
+                if isinstance(outcome, Exception):
+                    detail = f"{type(outcome).__name__}: {outcome}"[:2000]
+                    outcome = Critique(stored.candidate.id, verdict=Verdict(False, ERROR, detail=detail))
+                await batch.add(outcome)
+                progress.advance()
+        await context.dispatcher.flush()
+    await _score_population(context, round)
+    progress.finish()
+    return {}
+
+
+async def _undecided(context: EvolutionContext, round: int) -> AsyncIterator[StoredCandidate]:
+    after = -1
+    while True:
+        page = await context.store.database.run(
+            context.store.candidates, context.run_id, round, after, PAGE, undecided=True
+        )
+        for stored in page:
+            yield stored
+        if len(page) < PAGE:
+            return
+        after = page[-1].position
+
+
+async def _criticise(stored: StoredCandidate, context: EvolutionContext, screening: Sequence[LoadedRule]) -> Critique:
+    candidate = stored.candidate
+    models = context.models.scoped(Scope(candidate.operator, candidate.round, f"{candidate.round}.{candidate.id}"))
+    verdict = stillborn(stored) or await judge(candidate, screening, models)
+    if verdict is not None:
+        return Critique(candidate.id, verdict=verdict)
+    answer = await models.responder.generate(candidate.prompt_text)
+    response = answer.text.strip()
+    answered = _with_response(candidate, response, answer.finish_reason)
+    scores = {
+        scorer.name: await score(scorer, answered, models)
+        for scorer in context.scorers
+        if isinstance(scorer.plugin, Scorer)
+    }
+    return Critique(
+        candidate.id, response, answer.finish_reason, context.dispatcher.identity("responder"), scores
+    )
+
+
+def _with_response(candidate: Candidate, response: str, finish_reason: str) -> Candidate:
+    return replace(candidate, response=response, response_finish_reason=finish_reason)
+
+
+async def score(scorer: LoadedScorer, candidate: Candidate, models: Models) -> Score:
+    """The score of one candidate; what a scorer raises becomes a missing score with its reason."""
+    assert isinstance(scorer.plugin, Scorer)
+    try:
+        return checked(await scorer.plugin.score(candidate, models))
+    except (EngineError, LedgerError, UserError):
+        raise
+    except Exception as error:
+        return Score(None, f"{type(error).__name__}: {error}"[:500])
+
+
+def checked(found: object) -> Score:
+    """`found` if it is a usable score, else a missing one with the reason."""
+    if not isinstance(found, Score):
+        return Score(None, f"the scorer returned {found!r:.80}, expected a Score")
+    if found.value is None:
+        return found if found.reason else Score(None, "the scorer gave no reason", found.details)
+    if isinstance(found.value, bool) or not isinstance(found.value, (int, float)) or not math.isfinite(found.value):
+        return Score(None, f"the scorer returned the value {found.value!r:.40}, expected a finite number", found.details)
+    return found
+
+
+async def _score_population(context: EvolutionContext, round: int) -> None:
+    scorers = [scorer for scorer in context.scorers if isinstance(scorer.plugin, PopulationScorer)]
+    if not scorers:
+        return
+    candidates = [stored.candidate async for stored in _undecided(context, round)]
+    if not candidates:
+        return
+    survivors = await context.store.database.run(context.store.survivors, context.run_id)
+    models = context.models.scoped(Scope("", round, f"{round}"))
+    for scorer in scorers:
+        assert isinstance(scorer.plugin, PopulationScorer)
+        try:
+            found = await scorer.plugin.score_all(candidates, survivors, models)
+            if len(found) != len(candidates):
+                raise ValueError(f"{len(found)} scores for {len(candidates)} candidates")
+            scores = [checked(item) for item in found]
+        except (EngineError, LedgerError, UserError):
+            raise
+        except Exception as error:
+            scores = [Score(None, f"{type(error).__name__}: {error}"[:500])] * len(candidates)
+        rows = {candidate.id: {scorer.name: item} for candidate, item in zip(candidates, scores, strict=True)}
+        await context.store.database.run(context.store.save_scores, context.run_id, rows)
+    await context.dispatcher.flush()

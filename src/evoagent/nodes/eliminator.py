@@ -1,0 +1,189 @@
+"""eliminator: rejects what is no real gain, selects what survives, and closes the round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from langgraph.runtime import Runtime
+
+from evoagent.eliminators.base import PopulationEliminator
+from evoagent.errors import EvoAgentError, PluginError
+from evoagent.events import RoundFinished
+from evoagent.ledger.store import PAGE, StoredCandidate, Totals
+from evoagent.models.roles import Scope
+from evoagent.nodes.common import Progress
+from evoagent.nodes.rules import judge, stillborn
+from evoagent.records import Candidate, Verdict
+from evoagent.state import EvolutionContext, EvolutionState
+
+QUOTA = "quota"  # the run has as many survivors as were asked for
+PREVIEWS = 5
+PREVIEW_CHARACTERS = 300
+
+
+async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
+    """Give every candidate of the round its verdict, and make the next population."""
+    context, round = runtime.context, state["round"]
+    run = context.store.database.run
+    await context.prepare_rules()
+    pending = await _undecided(context, round)
+    progress = Progress(runtime, "eliminator", round, len(pending))
+    verdicts = await _apply_rules(context, round, pending, progress)
+    remaining = [stored.candidate for stored in pending if stored.candidate.id not in verdicts]
+    remaining = await _apply_population_rules(context, round, remaining, verdicts)
+    _select(context, remaining, verdicts, state["survivors"])
+    await context.dispatcher.flush()
+    await run(context.store.finish_round, context.run_id, round, verdicts)
+    progress.finish()
+
+    balance = await run(context.store.totals, context.run_id, round)
+    totals = await run(context.store.totals, context.run_id)
+    previews = await _previews(context, round)
+    event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews))
+    runtime.stream_writer(event)
+    context.observe(event)
+    barren = 0 if balance.survivors else state["barren"] + 1
+    return {
+        "round": round + 1,
+        "population": await run(context.store.population_size, context.run_id, round + 1),
+        "candidates": totals.candidates,
+        "survivors": totals.survivors,
+        "rejected": totals.rejected,
+        "barren": barren,
+        "stop_reason": stop_reason(context, round, totals, barren),
+        "previews": previews,
+    }
+
+
+def stop_reason(context: EvolutionContext, round: int, totals: Totals, barren: int) -> str | None:
+    """Why the run ends after `round`, or None if it goes on."""
+    stop = context.config.stop
+    if stop.survivors is not None and totals.survivors >= stop.survivors:
+        return f"{stop.survivors} survivors"
+    if stop.rounds is not None and round >= stop.rounds:
+        return f"{stop.rounds} rounds"
+    if stop.candidates is not None and totals.candidates >= stop.candidates:
+        return f"budget of {stop.candidates} candidates"
+    if stop.tokens is not None and context.tokens >= stop.tokens:
+        return f"budget of {stop.tokens} tokens"
+    if stop.minutes is not None and context.seconds >= stop.minutes * 60:
+        return f"budget of {stop.minutes:g} minutes"
+    if stop.barren_rounds is not None and barren >= stop.barren_rounds:
+        return f"no survivor in {barren} rounds"
+    return None
+
+
+async def _undecided(context: EvolutionContext, round: int) -> list[StoredCandidate]:
+    found: list[StoredCandidate] = []
+    after = -1
+    while True:
+        page = await context.store.database.run(
+            context.store.candidates, context.run_id, round, after, PAGE, undecided=True
+        )
+        found += page
+        if len(page) < PAGE:
+            return found
+        after = page[-1].position
+
+
+async def _apply_rules(
+    context: EvolutionContext, round: int, pending: Sequence[StoredCandidate], progress: Progress
+) -> dict[str, Verdict]:
+    """Verdicts of the rules on single candidates, by candidate."""
+    screened = {"instruction"} if context.config.critic.screen else set()
+    rules = [rule for rule in context.rules if rule.looks_at not in screened]
+    verdicts: dict[str, Verdict] = {}
+
+    async def decide(stored: StoredCandidate) -> Verdict | None:
+        candidate = stored.candidate
+        scope = Scope(candidate.operator, round, f"{round}.{candidate.id}")
+        return stillborn(stored) or await judge(candidate, rules, context.models.scoped(scope))
+
+    async with aclosing(context.dispatcher.map(pending, decide)) as results:
+        async for stored, outcome in results:
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                verdicts[stored.candidate.id] = outcome
+            progress.advance()
+    return verdicts
+
+
+async def _apply_population_rules(
+    context: EvolutionContext, round: int, remaining: list[Candidate], verdicts: dict[str, Verdict]
+) -> list[Candidate]:
+    rules = [rule for rule in context.rules if isinstance(rule.plugin, PopulationEliminator)]
+    if not rules or not remaining:
+        return remaining
+    survivors = await context.store.database.run(context.store.survivors, context.run_id)
+    models = context.models.scoped(Scope("", round, f"{round}"))
+    for rule in rules:
+        assert isinstance(rule.plugin, PopulationEliminator)
+        try:
+            found = await rule.plugin.judge_all(remaining, survivors, models)
+            _check(found, remaining)
+        except EvoAgentError:
+            raise
+        except Exception as error:
+            raise PluginError(f"rule `{rule.name}`: {type(error).__name__}: {error}") from error
+        for candidate, verdict in zip(remaining, found, strict=True):
+            if not verdict.kept:
+                verdicts[candidate.id] = replace(verdict, rule=rule.name)
+        remaining = [candidate for candidate in remaining if candidate.id not in verdicts]
+    return remaining
+
+
+def _check(found: Sequence[object], candidates: Sequence[Candidate]) -> None:
+    if len(found) != len(candidates) or not all(isinstance(item, Verdict) for item in found):
+        raise TypeError(f"returned {found!r:.80}, expected one Verdict for each of {len(candidates)} candidates")
+
+
+def _select(
+    context: EvolutionContext, remaining: list[Candidate], verdicts: dict[str, Verdict], survivors: int
+) -> None:
+    """Add the selector's verdicts, and those of the quota where N survivors are asked for."""
+    name = context.config.eliminator.selector.name
+    try:
+        found = context.selector.select(remaining)
+        _check(found, remaining)
+    except EvoAgentError:
+        raise
+    except Exception as error:
+        raise PluginError(f"selector `{name}`: {type(error).__name__}: {error}") from error
+    left = None if context.config.stop.survivors is None else context.config.stop.survivors - survivors
+    kept = 0
+    for candidate, verdict in zip(remaining, found, strict=True):
+        if verdict.kept and left is not None and kept >= left:
+            verdict = Verdict(False, QUOTA, float(kept), float(left), "as many survivors as asked for")
+        elif not verdict.kept:
+            verdict = replace(verdict, rule=f"selector:{name}")
+        kept += verdict.kept
+        verdicts[candidate.id] = verdict
+
+
+async def _previews(context: EvolutionContext, round: int) -> list[dict[str, str]]:
+    page = await context.store.database.run(context.store.candidates, context.run_id, round, -1, PAGE)
+    ids = [stored.candidate.id for stored in page]
+    verdicts = await context.store.database.run(context.store.verdicts, context.run_id, ids)
+    shown = sorted(page, key=lambda stored: not verdicts[stored.candidate.id].kept)[: PREVIEWS - 2]
+    shown += [stored for stored in page if stored not in shown][: PREVIEWS - len(shown)]
+    return [
+        {
+            "operator": stored.candidate.operator,
+            "parent": stored.candidate.parent.instruction[:PREVIEW_CHARACTERS],
+            "evolved": stored.candidate.instruction[:PREVIEW_CHARACTERS],
+            "verdict": describe(verdicts[stored.candidate.id]),
+        }
+        for stored in shown
+    ]
+
+
+def describe(verdict: Verdict) -> str:
+    """A verdict in a few words: "kept", or the rule with its figure and threshold."""
+    if verdict.kept:
+        return "kept"
+    figure = "" if verdict.figure is None else f" {verdict.figure:.3g}"
+    limit = "" if verdict.threshold is None else f" (threshold {verdict.threshold:.3g})"
+    return f"rejected: {verdict.rule}{figure}{limit}"

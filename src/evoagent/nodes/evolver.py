@@ -1,0 +1,220 @@
+"""evolver: every operator call of a round, as the schedule assigns them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from langgraph.runtime import Runtime
+
+from evoagent.errors import PluginError
+from evoagent.ledger.store import NewCandidate
+from evoagent.models.roles import Models, Scope
+from evoagent.nodes.common import Batcher, Progress
+from evoagent.operators.schedule import choose
+from evoagent.records import Candidate, Evolution, Instruction, content_id
+from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
+
+PAGE = 500  # parents read at once
+MAX_CHARACTERS = 20_000  # of an evolved instruction; beyond that it is no instruction, but a runaway model
+RAW_CHARACTERS = 40_000  # of a completion kept in the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One operator call to make."""
+
+    position: int
+    parents: tuple[Instruction, ...]
+    operator: LoadedOperator
+    round: int
+    sample: int
+
+    @property
+    def id(self) -> str:
+        """The candidate's identifier: the same in every run that makes this call."""
+        parents = ",".join(parent.id for parent in self.parents)
+        return content_id("candidate", parents, self.operator.name, self.round, self.sample)
+
+
+async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
+    """Make the round's candidates and record them."""
+    context, round = runtime.context, state["round"]
+    run = context.store.database.run
+    recorded = await run(context.store.candidate_ids, context.run_id, round)
+    first, count = _slice(state, context)
+    calls = count * _calls_per_parent(context)
+    progress = Progress(runtime, "evolver", round, calls)
+    model = context.dispatcher.identity("evolver")
+    budget = _Budget(state, context)
+
+    async def evolve(assignment: Assignment) -> NewCandidate | None:
+        if assignment.id in recorded:
+            return None
+        return await _evolve(assignment, context.models, model)
+
+    async def write(rows: list[NewCandidate]) -> None:
+        await run(context.store.add_candidates, context.run_id, rows)
+
+    async with Batcher[NewCandidate](write) as batch:
+        assignments = _assignments(context, state, first, count, budget)
+        async with aclosing(context.dispatcher.map(assignments, evolve)) as results:
+            async for assignment, outcome in results:
+                if isinstance(outcome, Exception):
+                    outcome = _failed(assignment, model, outcome)
+                if outcome is not None:
+                    await batch.add(outcome)
+                progress.advance()
+        await context.dispatcher.flush()
+    progress.finish()
+    totals = await run(context.store.totals, context.run_id)
+    return {"candidates": totals.candidates}
+
+
+def _calls_per_parent(context: EvolutionContext) -> int:
+    evolver = context.config.evolver
+    return evolver.samples * (len(context.operators) if evolver.schedule == "all" else 1)
+
+
+def _slice(state: EvolutionState, context: EvolutionContext) -> tuple[int, int]:
+    """(first position, number of parents) of this round.
+
+    Without a wish for N survivors that is everybody. With one, it is as many parents as the yield so far lets expect to be
+    enough, a quarter more, going round the population from where the last round stopped.
+    """
+    population, wanted = state["population"], context.config.stop.survivors
+    if wanted is None:
+        return 0, population
+    calls = _calls_per_parent(context)
+    share = max(state["survivors"], 0.5) / max(state["candidates"], 1) if state["candidates"] else 0.5
+    missing = wanted - state["survivors"]
+    count = min(population, max(1, math.ceil(1.25 * missing / (share * calls))))
+    first = (state["candidates"] // calls) % max(population, 1)
+    return first, count
+
+
+class _Budget:
+    """Says when no further candidate may be begun."""
+
+    def __init__(self, state: EvolutionState, context: EvolutionContext) -> None:
+        self._context = context
+        stop = context.config.stop
+        before = state["candidates"]
+        self._left = math.inf if stop.candidates is None else stop.candidates - before
+
+    def take(self) -> bool:
+        stop, context = self._context.config.stop, self._context
+        if self._left < 1:
+            return False
+        if stop.minutes is not None and context.seconds > stop.minutes * 60:
+            return False
+        if stop.tokens is not None and context.tokens >= stop.tokens:
+            return False
+        self._left -= 1
+        return True
+
+
+async def _assignments(
+    context: EvolutionContext, state: EvolutionState, first: int, count: int, budget: _Budget
+) -> AsyncIterator[Assignment]:
+    config, round, population = context.config, state["round"], state["population"]
+    names, samples = list(context.operators), config.evolver.samples
+
+    async def read(start: int, limit: int) -> list[Instruction]:
+        return await context.store.database.run(context.store.population, context.run_id, round, start, limit)
+
+    for offset in range(0, count, PAGE):
+        start, length = first + offset, min(PAGE, count - offset)
+        # The slice may run over the end of the population and go on at its start.
+        parents = await read(start % population, min(length, population - start % population))
+        if len(parents) < length:
+            parents += await read(0, length - len(parents))
+        for step, parent in enumerate(parents):
+            position = (start + step) % population
+            chosen = choose(config.evolver.schedule, names, position, round, config.seed, parent.id)
+            for rank, name in enumerate(chosen):
+                for sample in range(samples):
+                    if not budget.take():
+                        return
+                    operator = context.operators[name]
+                    mates = await _mates(read, operator, parent, population, config.seed, round, sample)
+                    place = (position * len(names) + rank) * samples + sample
+                    yield Assignment(place, (parent, *mates), operator, round, sample)
+
+
+async def _mates(
+    read: Callable[[int, int], Awaitable[list[Instruction]]],
+    operator: LoadedOperator,
+    parent: Instruction,
+    population: int,
+    seed: int,
+    round: int,
+    sample: int,
+) -> list[Instruction]:
+    """The further parents of a crossover: others of the population, drawn by a hash."""
+    mates: list[Instruction] = []
+    attempt = 0
+    while len(mates) < operator.parents - 1 and attempt < 20 * operator.parents:
+        text = f"{seed}:{parent.id}:{operator.name}:{round}:{sample}:{attempt}"
+        position = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % population
+        found = await read(position, 1)
+        attempt += 1
+        if found[0].id not in {parent.id, *(mate.id for mate in mates)}:
+            mates.extend(found)
+    if len(mates) < operator.parents - 1:
+        raise PluginError(
+            f"operator `{operator.name}` combines {operator.parents} parents, but the population has {population}"
+        )
+    return mates
+
+
+async def _evolve(assignment: Assignment, models: Models, model: str) -> NewCandidate:
+    operator, parent = assignment.operator, assignment.parents[0]
+    scope = Scope(operator.name, assignment.round, f"{assignment.round}.{assignment.sample}")
+    if operator.parents > 1:
+        evolution = await operator.plugin.combine(assignment.parents, models.scoped(scope))
+    else:
+        evolution = await operator.plugin.evolve(parent, models.scoped(scope))
+    return _candidate(assignment, model, evolution)
+
+
+def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewCandidate:
+    if not isinstance(evolution, Evolution) or not isinstance(evolution.instruction, str):
+        raise TypeError(f"returned {evolution!r:.80}, expected an Evolution")
+    parent = assignment.parents[0]
+    text, reason = evolution.instruction.strip(), evolution.reason
+    input = parent.input if evolution.input is None else evolution.input
+    if len(text) + len(input) > MAX_CHARACTERS:
+        text, reason = "", f"{len(text) + len(input)} characters, more than {MAX_CHARACTERS}"
+    if not text:
+        reason = reason or "the operator returned nothing"
+    candidate = Candidate(
+        id=assignment.id,
+        instruction=text,
+        parent=parent,
+        operator=assignment.operator.name,
+        round=assignment.round,
+        input=input if text else "",
+        finish_reason="length" if evolution.truncated else "stop",
+        family=assignment.operator.family,
+        parents=assignment.parents,
+    )
+    return NewCandidate(
+        candidate,
+        assignment.position,
+        model,
+        raw=evolution.raw[:RAW_CHARACTERS],
+        reason=reason,
+        prompt_hash=assignment.operator.prompt_hash,
+    )
+
+
+def _failed(assignment: Assignment, model: str, error: Exception) -> NewCandidate:
+    empty = _candidate(assignment, model, Evolution("", reason="the operator failed"))
+    message = f"operator `{assignment.operator.name}`: {type(error).__name__}: {error}"
+    return NewCandidate(
+        empty.candidate, assignment.position, model, empty.raw, empty.reason, message[:2000], empty.prompt_hash
+    )

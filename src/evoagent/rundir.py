@@ -1,0 +1,141 @@
+"""The run directory: whose it is, who is writing in it, and which of its runs to go on with."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from evoagent.config import NOT_IDENTITY, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
+from evoagent.datasets.seeds import SeedBatch
+from evoagent.errors import UserError
+from evoagent.ledger.store import RunRecord, Store
+
+Resume = Literal["auto", "never", "always"]
+
+LEDGER = "ledger.db"
+CHECKPOINTS = "checkpoints.db"
+EVENTS = "events.jsonl"
+
+
+def check_directory(directory: Path, resume: Resume) -> None:
+    """Refuse a directory that is not a run's, before anything is made.
+
+    Raises:
+        UserError: it holds something else, or a run where none may be, or none where one must be.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory}: found a file, expected a run directory, or a path where one can be made")
+    has_run = (directory / LEDGER).exists()
+    if not has_run and directory.is_dir() and any(item.name != ".lock" for item in directory.iterdir()):
+        raise UserError(f"{directory}: is not empty and holds no {LEDGER}, so it is no run; choose another --out")
+    if has_run and resume == "never":
+        raise UserError(f"{directory}: holds a run already; choose another --out, or --resume auto to go on with it")
+    if not has_run and resume == "always":
+        raise UserError(f"{directory}: holds no run to resume")
+
+
+def require_run(directory: Path) -> Path:
+    """`directory`, if it holds a run.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not (directory / LEDGER).is_file():
+        raise UserError(f"{directory}: found no {LEDGER} there, expected a run directory such as runs/quickstart")
+    return directory
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the directory for this process alone; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another process is working in it, or it cannot be made.
+    """
+    created = not directory.exists()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"{directory}: another evoagent process is working in it") from None
+    finally:
+        os.close(handle)
+        if created and not (directory / LEDGER).exists():
+            # The run never came to be: leave nothing half-made.
+            (directory / ".lock").unlink(missing_ok=True)
+            if not any(directory.iterdir()):
+                directory.rmdir()
+
+
+def choose_run(store: Store, directory: Path, config: RunConfig, base: Path, seeds: SeedBatch) -> tuple[RunRecord, bool]:
+    """The run to work on, and whether it goes on with an earlier one.
+
+    An unfinished run under the same decisions goes on. Otherwise a new run begins in the same ledger: what
+    models have answered before is in the request log, so only what is new is asked.
+
+    Raises:
+        UserError: the directory belongs to another run: other models, operators, seeds or another random seed.
+    """
+    identity = {"fingerprint": fingerprint(config), "seeds_sha256": seeds.sha256}
+    last = store.last_run()
+    if last is not None:
+        _check_identity(store, directory, config, last, identity)
+        if last.status == "running" and last.decisions == decisions(config):
+            return last, True
+    else:
+        store.set_meta(identity)
+    dumped = config.model_dump(mode="json")
+    store.begin_run(uuid.uuid4().hex[:16], decisions(config), dumped, seeds.instructions, len(seeds.bad))
+    (directory / "config.yaml").write_text(dump_yaml(_anchored(config, base)), encoding="utf-8")
+    begun = store.last_run()
+    assert begun is not None
+    return begun, False
+
+
+def _anchored(config: RunConfig, base: Path) -> RunConfig:
+    """The configuration with its paths made absolute, so that it can be run again from where it lies now."""
+    seeds, evolver = config.seeds, config.evolver
+    path = resolve_path(seeds.path, base)
+    if path.exists():
+        seeds = seeds.model_copy(update={"path": str(path.absolute())})
+    if evolver.prompts is not None:
+        evolver = evolver.model_copy(update={"prompts": str(resolve_path(evolver.prompts, base).absolute())})
+    return config.model_copy(update={"seeds": seeds, "evolver": evolver})
+
+
+def _check_identity(
+    store: Store, directory: Path, config: RunConfig, last: RunRecord, identity: Mapping[str, str]
+) -> None:
+    if store.get_meta("fingerprint") != identity["fingerprint"]:
+        changed = _differences(last.config, config.model_dump(mode="json"))
+        kept = [key for key in changed if not any(key == path or key.startswith(f"{path}.") for path in NOT_IDENTITY)]
+        raise UserError(
+            f"{directory}: belongs to another run; it differs in {', '.join(kept[:5]) or 'its configuration'}. "
+            "Choose another --out, or go back to that configuration"
+        )
+    if store.get_meta("seeds_sha256") != identity["seeds_sha256"]:
+        raise UserError(
+            f"{directory}: belongs to a run over other seeds; {config.seeds.path} has changed since. Choose another --out"
+        )
+
+
+def _differences(left: Any, right: Any, path: str = "") -> list[str]:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        keys = sorted({*left, *right})
+        return [
+            found
+            for key in keys
+            for found in _differences(left.get(key), right.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True) else [path]

@@ -1,0 +1,185 @@
+"""Scoring any dataset file with the scorers of a run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from evoagent.config import ModelsConfig, PluginUse
+from evoagent.datasets.files import BadRow, read_rows
+from evoagent.datasets.forms import Form, recognise, to_example
+from evoagent.datasets.seeds import HEAD
+from evoagent.errors import DataError, EngineError, LedgerError, UserError
+from evoagent.events import Event, NodeFinished, NodeProgress, NodeStarted, Notice
+from evoagent.ledger.database import Database
+from evoagent.ledger.request_log import RequestLog
+from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.requests import Sampling
+from evoagent.models.roles import Models, Scope
+from evoagent.nodes.critic import checked, score
+from evoagent.plugins.manager import PluginManager
+from evoagent.records import Candidate, Instruction, Score
+from evoagent.scorers.base import PopulationScorer
+from evoagent.session import Model, load_models, prompt_style
+from evoagent.state import LoadedScorer
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the dataset on its way: `candidate` is None if it has no instruction, for `reason`."""
+
+    number: int
+    columns: Mapping[str, Any]
+    candidate: Candidate | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many rows came out, and what was left behind: broken lines, missing scores by scorer."""
+
+    rows: int
+    broken: list[BadRow]
+    missing: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+    cached: int = 0
+
+
+async def score_file(
+    data: Path,
+    uses: Sequence[PluginUse],
+    models_config: ModelsConfig,
+    out: TextIO,
+    log: Path | None,
+    manager: PluginManager,
+    listen: Callable[[Event], None],
+) -> Outcome:
+    """Score every row of `data` and write it to `out` as JSON lines, in the order of the file.
+
+    Each row keeps its columns and gets `scores` and, for those that are missing, `score_reasons`.
+
+    Args:
+        log: a database for the request log, so that a second or interrupted scoring asks nothing twice; None keeps it
+            in memory.
+
+    Raises:
+        UserError: the data, a scorer or a model is wrong.
+    """
+    specs = [manager.get("scorer", use.name) for use in uses]
+    scorers = [LoadedScorer(use.name, manager.create(spec, use.params)) for use, spec in zip(uses, specs, strict=True)]
+    broken: list[BadRow] = []
+    total = sum(1 for _ in read_rows(data, broken))
+    if not total:
+        raise DataError(f"{data}: " + (f"all {len(broken)} rows are broken" if broken else "has no rows"))
+    form = recognise([row for _, row in islice(read_rows(data, []), HEAD)], where=str(data))
+    bindings = _bind(load_models(models_config, Path.cwd(), manager))
+    with ExitStack() as stack:
+        database = Database(log if log is not None else ":memory:")
+        stack.callback(database.close)
+        dispatcher = Dispatcher(
+            bindings,
+            RequestLog(database, "score"),
+            database,
+            on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
+        )
+        missing: Counter[str] = Counter()
+        async with dispatcher:
+            listen(NodeStarted("score", 1, total))
+            population = await _population(data, form, scorers, dispatcher)
+            number = 0
+            async for row, scores in _in_order(data, form, scorers, population, dispatcher):
+                number += 1
+                missing.update(name for name, item in scores.items() if item.value is None)
+                out.write(json.dumps(_scored(row, scores), ensure_ascii=False) + "\n")
+                listen(NodeProgress("score", 1, number, total, 0.0))
+            await dispatcher.flush()
+            listen(NodeFinished("score", 1, number, 0.0))
+        accounts = dispatcher.accounts
+        return Outcome(number, broken, missing, int(accounts.total("sent")), int(accounts.total("cached")))
+
+
+def _bind(models: list[Model]) -> dict[str, RoleBinding]:
+    bindings = {}
+    for model in models:
+        sampling = model.config.sampling
+        assert sampling is not None
+        greedy = Sampling(0.0, 1.0, sampling.max_tokens)
+        bindings[model.role] = RoleBinding(model.engine, greedy, prompt_style(model.source))
+    return bindings
+
+
+def _rows(data: Path, form: Form) -> Iterator[Row]:
+    for number, (line, columns) in enumerate(read_rows(data, [])):
+        try:
+            example = to_example(columns, form)
+        except DataError as error:
+            yield Row(number, columns, None, str(error))
+            continue
+        id = f"line-{line}"
+        parent = Instruction(f"{id}-seed", example.instruction, example.input)
+        candidate = Candidate(
+            id, example.instruction, parent, "none", 0, input=example.input, response=example.output
+        )
+        yield Row(number, columns, candidate)
+
+
+async def _population(
+    data: Path, form: Form, scorers: Sequence[LoadedScorer], dispatcher: Dispatcher
+) -> dict[str, dict[str, Score]]:
+    """Scores of the scorers that see all rows at once, by candidate."""
+    wanted = [scorer for scorer in scorers if isinstance(scorer.plugin, PopulationScorer)]
+    if not wanted:
+        return {}
+    candidates = [row.candidate for row in _rows(data, form) if row.candidate is not None]
+    found: dict[str, dict[str, Score]] = {candidate.id: {} for candidate in candidates}
+    for scorer in wanted:
+        assert isinstance(scorer.plugin, PopulationScorer)
+        scores = await scorer.plugin.score_all(candidates, [], Models(dispatcher, Scope()))
+        for candidate, item in zip(candidates, scores, strict=True):
+            found[candidate.id][scorer.name] = checked(item)
+    return found
+
+
+async def _in_order(
+    data: Path,
+    form: Form,
+    scorers: Sequence[LoadedScorer],
+    population: Mapping[str, Mapping[str, Score]],
+    dispatcher: Dispatcher,
+) -> Any:
+    """(row, scores) in the order of the file; what finishes early waits."""
+    models = Models(dispatcher, Scope())
+
+    async def score_row(row: Row) -> dict[str, Score]:
+        if row.candidate is None:
+            return {scorer.name: Score(None, row.reason) for scorer in scorers}
+        known = population.get(row.candidate.id, {})
+        return {
+            scorer.name: known[scorer.name] if scorer.name in known else await score(scorer, row.candidate, models)
+            for scorer in scorers
+        }
+
+    waiting: dict[int, tuple[Row, dict[str, Score]]] = {}
+    following = 0
+    async with aclosing(dispatcher.map(_rows(data, form), score_row)) as results:
+        async for row, outcome in results:
+            if isinstance(outcome, (EngineError, LedgerError, UserError)):
+                raise outcome
+            if isinstance(outcome, Exception):
+                outcome = {scorer.name: Score(None, f"{type(outcome).__name__}: {outcome}") for scorer in scorers}
+            waiting[row.number] = (row, outcome)
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+
+def _scored(row: Row, scores: Mapping[str, Score]) -> dict[str, Any]:
+    reasons = {name: item.reason for name, item in scores.items() if item.value is None}
+    columns = {**row.columns, "scores": {name: item.value for name, item in scores.items()}}
+    return {**columns, "score_reasons": reasons} if reasons else columns

@@ -1,0 +1,288 @@
+"""A run from its configuration to its dataset: checks, directory, models, graph."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from evoagent import __version__
+from evoagent.config import ROLES, ModelConfig, ModelsConfig, RunConfig
+from evoagent.datasets.card import CardFacts, ModelFact
+from evoagent.datasets.seeds import SeedBatch, read_seeds
+from evoagent.datasets.writer import write_dataset
+from evoagent.errors import ConfigError
+from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
+from evoagent.graph import build_graph, recursion_limit
+from evoagent.ledger.database import Database
+from evoagent.ledger.request_log import RequestLog
+from evoagent.ledger.store import RunRecord, Store
+from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.engines.base import Engine
+from evoagent.models.requests import Sampling
+from evoagent.models.roles import Style
+from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.plugins.manager import PluginManager
+from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec
+from evoagent.rundir import CHECKPOINTS, EVENTS, LEDGER, Resume, check_directory, choose_run, locked
+from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator, LoadedRule, LoadedScorer
+
+SMALL_MODEL = 1_000_000_000
+"""Parameters below which a model is shown worked examples instead of being told what to do."""
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A role's resolved model and its engine; roles with equal settings share the engine."""
+
+    role: str
+    config: ModelConfig
+    source: ResolvedModel
+    engine: Engine
+
+
+def load_models(config: ModelsConfig, base: Path, manager: PluginManager) -> list[Model]:
+    """Find every role's model and make its engine. Nothing is loaded yet.
+
+    Raises:
+        ModelSourceError: a model cannot be found or fetched.
+        PluginError: an engine or its options are wrong.
+    """
+    engines: dict[str, Engine] = {}
+    sources: dict[str, ResolvedModel] = {}
+    found: list[Model] = []
+    for role in ROLES:
+        settings = config.resolve(role)
+        if settings is None:
+            continue
+        key = settings.model_dump_json(exclude={"sampling", "use"})
+        if key not in engines:
+            assert settings.engine is not None
+            assert settings.model is not None
+            spec = manager.get("engine", settings.engine)
+            sources[key] = _source(settings.model, settings.revision, base, spec.remote)
+            engines[key] = manager.create(spec, settings.options, settings, sources[key])
+        found.append(Model(role, settings, sources[key], engines[key]))
+    return found
+
+
+def _source(model: str, revision: str | None, base: Path, remote: bool) -> ResolvedModel:
+    if remote:
+        return ResolvedModel(model, model, revision, None, "remote", None, False)
+    beside = base / model
+    return resolve(str(beside) if beside.exists() else model, revision=revision)
+
+
+def bind(models: list[Model], config: RunConfig) -> dict[str, RoleBinding]:
+    """What the dispatcher needs to know of each role."""
+    bindings = {}
+    for model in models:
+        sampling = model.config.sampling
+        assert sampling is not None
+        style = prompt_style(model.source)
+        if model.role == "evolver" and config.evolver.style != "auto":
+            style = config.evolver.style
+        bindings[model.role] = RoleBinding(
+            model.engine, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), style
+        )
+    return bindings
+
+
+def check_capabilities(models: list[Model], specs: list[PluginSpec]) -> None:
+    """Refuse plugins that ask a role for what its engine, with its options, cannot do.
+
+    Raises:
+        ConfigError: names the plugin, the role and the engine.
+    """
+    engines = {model.role: model for model in models}
+    for spec in specs:
+        for need in spec.needs:
+            role, _, verb = need.partition(".")
+            if role not in engines:
+                raise ConfigError(f"{spec.kind} `{spec.name}` needs {need}, but models.{role} is not configured")
+            model = engines[role]
+            if verb not in model.engine.capabilities:
+                has = ", ".join(sorted(model.engine.capabilities)) or "nothing"
+                raise ConfigError(
+                    f"{spec.kind} `{spec.name}` needs {need}, but engine `{model.config.engine}` of models.{role} "
+                    f"has only {has} with these options"
+                )
+
+
+def _used_specs(config: RunConfig, manager: PluginManager) -> list[PluginSpec]:
+    named = [("operator", use.name) for use in config.evolver.operators]
+    named += [("scorer", use.name) for use in config.critic.scorers]
+    named += [("eliminator", use.name) for use in config.eliminator.rules]
+    return [manager.get(kind, name) for kind, name in [*named, ("selector", config.eliminator.selector.name)]]
+
+
+def prompt_style(source: ResolvedModel) -> Style:
+    """Worked examples for tiny models, plain words for others; by the name ("0.5B", "135M") if the size is unknown."""
+    parameters = source.parameters
+    if parameters is None:
+        sizes = re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)([mb])(?![a-z])", source.name.lower())
+        parameters = max((int(float(n) * (1e6 if unit == "m" else 1e9)) for n, unit in sizes), default=None)
+    return "examples" if parameters is not None and parameters < SMALL_MODEL else "plain"
+
+
+@asynccontextmanager
+async def open_run(
+    config: RunConfig,
+    base: Path,
+    directory: Path,
+    manager: PluginManager,
+    *,
+    resume: Resume = "auto",
+    listen: Listener = lambda event: None,
+) -> AsyncIterator[EvolutionContext]:
+    """Check everything, then open the run directory and yield the run's context.
+
+    Raises:
+        UserError: of any kind, before anything is written.
+        LedgerError: the ledger cannot be read or written.
+    """
+    check_directory(directory, resume)
+    operators = [_operator(manager, use.name, use.params) for use in config.evolver.operators]
+    scorers = [_scorer(manager, use.name, use.params) for use in config.critic.scorers]
+    rules = [_rule(manager, use.name, use.params) for use in config.eliminator.rules]
+    selector = manager.build("selector", config.eliminator.selector)
+    seeds = read_seeds(config.seeds, base)
+    models = load_models(config.models, base, manager)
+    check_capabilities(models, _used_specs(config, manager))
+
+    with ExitStack() as stack:
+        stack.enter_context(locked(directory))
+        database = Database(directory / LEDGER)
+        stack.callback(database.close)
+        store = Store(database)
+        record, resumed = choose_run(store, directory, config, base, seeds)
+        log = RequestLog(database, record.id)
+        listen = stack.enter_context(logged(directory / EVENTS, listen))
+        _greet(listen, manager, directory, resumed, seeds)
+        dispatcher = Dispatcher(
+            bind(models, config),
+            log,
+            database,
+            run_seed=config.seed,
+            window=config.window,
+            on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
+        )
+        async with dispatcher:
+            context = EvolutionContext(
+                config=config,
+                run_id=record.id,
+                directory=directory,
+                store=store,
+                log=log,
+                dispatcher=dispatcher,
+                operators={operator.name: operator for operator in operators},
+                scorers=scorers,
+                rules=rules,
+                selector=selector,
+                finish=lambda summary: _finish(context, record, summary, seeds, models, manager),
+                listen=listen,
+                observe=manager.notify,
+                seconds_before=record.seconds,
+                tokens_before=int(sum(role["prompt"] + role["completion"] for role in log.usage().values())),
+            )
+            try:
+                yield context
+            finally:
+                seconds = context.seconds - context.seconds_before
+                await database.run(store.add_seconds, record.id, seconds)
+
+
+async def run_graph(context: EvolutionContext) -> dict[str, Any]:
+    """Run, or go on with, the graph of an open run; returns its summary."""
+    async with AsyncSqliteSaver.from_conn_string(str(context.directory / CHECKPOINTS)) as saver:
+        graph = build_graph().compile(checkpointer=saver, name="evoagent")
+        config: Any = {
+            "configurable": {"thread_id": context.run_id},
+            "recursion_limit": recursion_limit(context.config),
+        }
+        snapshot = await graph.aget_state(config)
+        start: EvolutionState | None = None if snapshot.next else {}
+        # Every step is on disk before the next begins: a killed run goes on with the node that it was in.
+        stream = graph.astream(start, config, context=context, stream_mode="custom", durability="sync")
+        async for event in stream:
+            context.listen(cast(Event, event))
+        state = (await graph.aget_state(config)).values
+    summary: dict[str, Any] = state["summary"]
+    return summary
+
+
+@contextmanager
+def logged(path: Path, listen: Listener) -> Iterator[Listener]:
+    """A listener that also appends every event but the frequent ones to a file of JSON lines."""
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+
+        def both(event: Event) -> None:
+            if not isinstance(event, NodeProgress):
+                stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+                file.write(json.dumps({"time": stamp, **to_json(event)}, ensure_ascii=False) + "\n")
+            listen(event)
+
+        yield both
+
+
+def _greet(listen: Listener, manager: PluginManager, directory: Path, resumed: bool, seeds: SeedBatch) -> None:
+    event = RunStarted(directory.name, str(directory), resumed)
+    listen(event)
+    manager.notify(event)
+    if seeds.bad:
+        lines = ", ".join(str(row.line) for row in seeds.bad[:5])
+        listen(Notice(f"{len(seeds.bad)} of {seeds.total} seed rows are broken and skipped (lines {lines})"))
+
+
+def _operator(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedOperator:
+    spec: OperatorSpec = manager.get("operator", name)
+    plugin = manager.create(spec, params)
+    return LoadedOperator(name, spec.family, plugin, spec.parents, getattr(plugin, "prompt_hash", None))
+
+
+def _scorer(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedScorer:
+    spec: ScorerSpec = manager.get("scorer", name)
+    return LoadedScorer(name, manager.create(spec, params))
+
+
+def _rule(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedRule:
+    spec: EliminatorSpec = manager.get("eliminator", name)
+    return LoadedRule(name, manager.create(spec, params), spec.looks_at)
+
+
+def _finish(
+    context: EvolutionContext,
+    record: RunRecord,
+    summary: dict[str, Any],
+    seeds: SeedBatch,
+    models: list[Model],
+    manager: PluginManager,
+) -> None:
+    config = context.config
+    card = CardFacts(
+        name=config.name,
+        rounds=summary["rounds"],
+        candidates=summary["candidates"],
+        seeds=Path(config.seeds.path).name,
+        seed_count=len(seeds.instructions),
+        rejections=summary["rejected"],
+        operators={name: manager.get("operator", name).summary for name in context.operators},
+        models=tuple(
+            ModelFact(model.role, model.source.name, model.config.engine, model.source.revision, model.source.licence)
+            for model in models
+        ),
+        seeds_sha256=seeds.sha256,
+        run_seed=config.seed,
+        version=__version__,
+    )
+    write_dataset(context.directory / "dataset", context.store.dataset(record.id), card)
+    context.store.end_run(record.id, summary["stop_reason"], summary)

@@ -1,0 +1,123 @@
+"""What a checkpoint holds, and what it must not.
+
+`EvolutionState` is written whole at every step, so it holds counters and a handful of previews and nothing that grows with
+the population: that is in the ledger. `EvolutionContext` holds what cannot be written at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from evoagent.config import RunConfig
+from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
+from evoagent.events import Event
+from evoagent.ledger.request_log import RequestLog
+from evoagent.ledger.store import Store
+from evoagent.models.dispatcher import Dispatcher
+from evoagent.models.roles import Models
+from evoagent.operators.base import Operator
+from evoagent.scorers.base import PopulationScorer, Scorer
+
+SEEDS_FOR_RULES = 2000  # what a rule may learn from: enough for any of them, and bounded
+
+
+class EvolutionState(TypedDict, total=False):
+    """The state of one run, as LangGraph checkpoints it. A few hundred bytes, however large the population."""
+
+    run_id: Annotated[str, "the run in the ledger"]
+    round: Annotated[int, "the round in progress, from 1"]
+    population: Annotated[int, "members of the population at the start of this round"]
+    candidates: Annotated[int, "candidates so far, over all rounds"]
+    survivors: Annotated[int, "survivors so far, over all rounds"]
+    rejected: Annotated[dict[str, int], "rejections so far, by rule"]
+    barren: Annotated[int, "rounds in a row without a survivor"]
+    stop_reason: Annotated[str | None, "why the run ends; None while it goes on"]
+    previews: Annotated[list[dict[str, str]], "a few rows of the last round: parent, evolved, verdict"]
+    summary: Annotated[dict[str, Any], "the run's summary, once it has finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedOperator:
+    """An operator with what its spec says of it."""
+
+    name: str
+    family: str
+    plugin: Operator
+    parents: int = 1
+    prompt_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedScorer:
+    """A scorer under its configured name."""
+
+    name: str
+    plugin: Scorer | PopulationScorer
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRule:
+    """A rule under its configured name, and the least that it looks at."""
+
+    name: str
+    plugin: Eliminator | PopulationEliminator
+    looks_at: str
+
+
+@dataclass(slots=True)
+class EvolutionContext:
+    """Everything that nodes work with: stores, models and plugins. One a process, never checkpointed."""
+
+    config: RunConfig
+    run_id: str
+    directory: Path
+    store: Store
+    log: RequestLog
+    dispatcher: Dispatcher
+    operators: Mapping[str, LoadedOperator]
+    scorers: list[LoadedScorer]
+    rules: list[LoadedRule]
+    selector: Selector
+    finish: Callable[[dict[str, Any]], None]
+    """Writes what a run leaves behind, given its summary; called in the ledger's thread."""
+    listen: Callable[[Event], None] = lambda event: None
+    """Shows progress: the terminal, the event log, any tracker."""
+    observe: Callable[[Event], None] = lambda event: None
+    """Tells the observers among the plugins; never raises."""
+    started: float = field(default_factory=time.monotonic)
+    seconds_before: float = 0.0
+    tokens_before: int = 0
+    _prepared: asyncio.Task[None] | None = None
+
+    @property
+    def models(self) -> Models:
+        """The roles, on nobody's behalf; nodes scope them to a caller."""
+        return Models(self.dispatcher)
+
+    async def prepare_rules(self) -> None:
+        """Give every rule the seeds, once a process, before its first verdict."""
+        if self._prepared is None:
+            self._prepared = asyncio.ensure_future(self._prepare_rules())
+        await asyncio.shield(self._prepared)
+
+    async def _prepare_rules(self) -> None:
+        seeds = await self.store.database.run(self.store.seeds, self.run_id, SEEDS_FOR_RULES)
+        for rule in self.rules:
+            if isinstance(rule.plugin, Eliminator):
+                await rule.plugin.prepare(seeds, self.models)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens that the run has paid for, over all processes that worked on it."""
+        accounts = self.dispatcher.accounts
+        return self.tokens_before + int(accounts.total("prompt_tokens") + accounts.total("completion_tokens"))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run has taken, over all processes that worked on it."""
+        return self.seconds_before + time.monotonic() - self.started

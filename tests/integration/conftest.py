@@ -1,0 +1,161 @@
+"""A deterministic toy world: scripted models and small plugins, run through the real graph and the real ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evoagent import (
+    Candidate,
+    Eliminator,
+    EliminatorSpec,
+    Evolution,
+    Instruction,
+    Models,
+    Operator,
+    OperatorSpec,
+    Score,
+    Scorer,
+    ScorerSpec,
+    Verdict,
+    hookimpl,
+)
+from evoagent.config import RunConfig
+from evoagent.events import Event
+from evoagent.plugins.discovery import Source
+from evoagent.plugins.manager import PluginManager
+from evoagent.rundir import Resume
+from evoagent.session import open_run, run_graph
+from evoagent.testing import Script
+
+
+class Ask(Operator):
+    """Takes the model's word for it."""
+
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
+        answer = await models.evolver.generate(parent.prompt_text)
+        if "nothing" in answer.text:
+            return Evolution("", reason="the model said nothing", raw=answer.text)
+        return Evolution(answer.text, raw=answer.text)
+
+
+class Twice(Operator):
+    """Two model calls, one after the other."""
+
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
+        first = await models.evolver.generate(parent.prompt_text)
+        second = await models.evolver.generate(first.text)
+        return Evolution(second.text, raw=second.text)
+
+
+class Raises(Operator):
+    """Fails on parents with an odd last digit, by a bug of its own."""
+
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
+        raise ZeroDivisionError("a bug in the operator")
+
+
+class Rubbish(Operator):
+    """Returns what it must not."""
+
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
+        return "not an evolution"  # type: ignore[return-value]
+
+
+class Digits(Scorer):
+    """The last number in the instruction."""
+
+    async def score(self, candidate: Candidate, models: Models) -> Score:
+        digits = "".join(c for c in candidate.instruction if c.isdigit())
+        return Score(float(digits[-3:])) if digits else Score(None, "no digit")
+
+
+class EvenOnly(Eliminator):
+    """Rejects instructions whose digits sum to an odd number."""
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        total = sum(int(c) for c in candidate.instruction if c.isdigit())
+        return Verdict(total % 2 == 0, "even", float(total), 0.0)
+
+
+class Toys:
+    """The toy plugins, registered as a third-party distribution would be."""
+
+    @hookimpl
+    def evoagent_operators(self) -> Iterator[OperatorSpec]:
+        for name, factory in {"ask": Ask, "twice": Twice, "raises": Raises, "rubbish": Rubbish}.items():
+            yield OperatorSpec(name=name, factory=factory, summary=name, needs=("evolver.generate",))
+
+    @hookimpl
+    def evoagent_scorers(self) -> Iterator[ScorerSpec]:
+        yield ScorerSpec(name="digits", factory=Digits, summary="digits")
+
+    @hookimpl
+    def evoagent_eliminators(self) -> Iterator[EliminatorSpec]:
+        yield EliminatorSpec(name="even", factory=EvenOnly, summary="even", looks_at="instruction")
+
+
+class Forgetful(Script):
+    """Now and then says nothing."""
+
+    def generate(self, request: Any) -> str:
+        return "nothing" if request.seed % 7 == 0 else super().generate(request)
+
+
+@pytest.fixture
+def manager() -> PluginManager:
+    found = PluginManager().load()
+    found.register(Toys(), Source("toys", "toys", "1.0"))
+    return found
+
+
+@pytest.fixture
+def toy_config(tmp_path: Path) -> Callable[..., RunConfig]:
+    def make(seeds: int = 12, **changes: Any) -> RunConfig:
+        file = tmp_path / f"seeds-{seeds}.jsonl"
+        with file.open("w") as out:
+            for number in range(seeds):
+                row = {"instruction": f"Describe thing {number}.", "input": "", "output": f"Thing {number} is blue."}
+                out.write(json.dumps(row) + "\n")
+        values: dict[str, Any] = {
+            "name": "toy",
+            "seeds": {"path": str(file)},
+            "models": {"evolver": {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}}},
+            "evolver": {"operators": ["ask", "twice"]},
+            "critic": {"scorers": ["digits"]},
+            "eliminator": {"rules": ["even"]},
+            "stop": {"rounds": 3},
+        }
+        values |= changes
+        return RunConfig.model_validate(values)
+
+    return make
+
+
+@pytest.fixture
+def run_toy(manager: PluginManager, tmp_path: Path) -> Callable[..., Any]:
+    async def run(
+        config: RunConfig,
+        directory: Path | None = None,
+        resume: Resume = "auto",
+        events: list[Event] | None = None,
+    ) -> dict[str, Any]:
+        listen = events.append if events is not None else lambda event: None
+        where = directory or tmp_path / "run"
+        async with open_run(config, tmp_path, where, manager, resume=resume, listen=listen) as context:
+            return await run_graph(context)
+
+    return run
+
+
+def read_dataset(directory: Path) -> list[dict[str, Any]]:
+    with (directory / "dataset" / "train.jsonl").open() as file:
+        return [json.loads(line) for line in file]
+
+
+def texts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return [row["instruction"] for row in rows]
