@@ -13,6 +13,7 @@ from evoagent.cli.graph import graph
 from evoagent.cli.init import init
 from evoagent.cli.lineage import lineage
 from evoagent.cli.models import app as models
+from evoagent.cli.plugins import app as plugins
 from evoagent.cli.run import run
 from evoagent.cli.score import score
 from evoagent.cli.validate import validate
@@ -31,6 +32,7 @@ app.command()(score)
 app.command()(export)
 app.command()(lineage)
 app.add_typer(models, name="models")
+app.add_typer(plugins, name="plugins")
 app.command()(validate)
 app.command()(doctor)
 app.command()(graph)
