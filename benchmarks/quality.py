@@ -45,7 +45,9 @@ def main() -> None:
     print(f"{len(rows)} candidates, {len(kept)} survivors", end="")
     print(f", of which {genuine} genuine by eye ({genuine / max(len(kept), 1):.0%}).\n" if said else ".\n")
     for title, chosen in (("Survivors", kept), ("Rejected", [row for row in rows if not row[6]])):
-        print(f"## {title}\n\n| id | operator | parent | evolved | rule | by eye |\n| --- | --- | --- | --- | --- | --- |")
+        print(
+            f"## {title}\n\n| id | operator | parent | evolved | rule | by eye |\n| --- | --- | --- | --- | --- | --- |"
+        )
         for id, operator, text, input, parent, parent_input, _, rule, figure, threshold, raw in chosen:
             before = cell(parent) + (f" ⏎ *input:* {cell(parent_input, 200)}" if parent_input else "")
             after = cell(text or f"(completion: {raw[:200]})")

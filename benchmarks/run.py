@@ -136,7 +136,9 @@ async def bench_evolver(name: str, model: str, repeats: int, seeds: int) -> dict
         answers = await asyncio.gather(*(engine.generate([request]) for request in shared.asked))
         elapsed = time.monotonic() - started
         tokens = sum(answer[0].completion_tokens for answer in answers if isinstance(answer[0], Completion))
-        print(f"evolver {repeat}: ours {tokens / seconds[0]:.1f}, direct {tokens / elapsed:.1f} tokens/s", file=sys.stderr)
+        print(
+            f"evolver {repeat}: ours {tokens / seconds[0]:.1f}, direct {tokens / elapsed:.1f} tokens/s", file=sys.stderr
+        )
         if repeat:
             ours.append(tokens / seconds[0])
             direct.append(tokens / elapsed)

@@ -9,7 +9,8 @@ from pathlib import Path
 from evoagent.datasets.exporters import export
 from evoagent.errors import UserError
 from evoagent.ledger.database import Database
-from evoagent.ledger.store import RunRecord, Store
+from evoagent.ledger.rows import RunRecord
+from evoagent.ledger.store import Store
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import LEDGER, require_run
 

@@ -15,52 +15,48 @@ from pydantic import Field, ValidationError
 from evoagent.config import Strict
 from evoagent.errors import ConfigError
 from evoagent.models.requests import Message
-from evoagent.models.roles import Style
 from evoagent.resources import prompts_dir
 
 
 class JudgePair(Strict):
-    """A worked example: what fills the user's template, and the judge's reply."""
+    """A worked example: what fills the template, and the judge's reply."""
 
     values: dict[str, str]
     reply: str = Field(min_length=1)
 
 
-class JudgeExamples(Strict):
-    """The style for tiny models: worked examples as chat turns."""
-
-    system: str = ""
-    user: str = Field(min_length=1)
-    pairs: tuple[JudgePair, ...] = Field(min_length=1)
-
-
 class JudgePrompt(Strict):
-    """A judge prompt. `askings` are wordings of one question, set apart in the file's body by lines of `---`."""
+    """A judge prompt.
+
+    There is one form for judges of every size: worked examples, then the question in the same few words. Under a longer
+    wording a judge of 1.5B parameters called every pair of tasks equal.
+
+    Attributes:
+        pairs: the worked examples.
+        askings: templates of a user turn, wordings of one question; the file's body, set apart by lines of `---`.
+    """
 
     name: str
     method: str
     source: str
     system: str = ""
-    examples: JudgeExamples
+    pairs: tuple[JudgePair, ...] = Field(min_length=1)
     askings: tuple[str, ...] = Field(min_length=1)
 
-    def messages(self, values: Mapping[str, str], style: Style, asking: int = 0) -> tuple[Message, ...]:
+    def messages(self, values: Mapping[str, str], asking: int = 0) -> tuple[Message, ...]:
         """The chat that asks for a verdict on `values`.
 
         Args:
             values: texts under judgement, by the template's names; they are data, and are never read as template.
-            asking: which wording; in style "examples", how far the order of the worked examples is turned.
+            asking: which wording, and how far the order of the worked examples is turned.
         """
-        if style == "plain":
-            wording = self.askings[asking % len(self.askings)]
-            return (*_turn("system", self.system), *_turn("user", _fill(wording, values)))
-        pairs = self.examples.pairs
-        turn = asking % len(pairs)
-        chat = [*_turn("system", self.examples.system)]
-        for pair in (*pairs[turn:], *pairs[:turn]):
-            chat += _turn("user", _fill(self.examples.user, pair.values))
+        turn = asking % len(self.pairs)
+        wording = self.askings[asking % len(self.askings)]
+        chat = [*_turn("system", self.system)]
+        for pair in (*self.pairs[turn:], *self.pairs[:turn]):
+            chat += _turn("user", _fill(wording, pair.values))
             chat += _turn("assistant", pair.reply)
-        return (*chat, *_turn("user", _fill(self.examples.user, values)))
+        return (*chat, *_turn("user", _fill(wording, values)))
 
 
 def front_matter(path: Path) -> tuple[dict[str, Any], str]:

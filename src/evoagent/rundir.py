@@ -14,7 +14,8 @@ from typing import Any, Literal
 from evoagent.config import NOT_IDENTITY, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
 from evoagent.datasets.seeds import SeedBatch
 from evoagent.errors import UserError
-from evoagent.ledger.store import RunRecord, Store
+from evoagent.ledger.rows import RunRecord
+from evoagent.ledger.store import Store
 
 Resume = Literal["auto", "never", "always"]
 
@@ -78,7 +79,9 @@ def locked(directory: Path) -> Iterator[None]:
                 directory.rmdir()
 
 
-def choose_run(store: Store, directory: Path, config: RunConfig, base: Path, seeds: SeedBatch) -> tuple[RunRecord, bool]:
+def choose_run(
+    store: Store, directory: Path, config: RunConfig, base: Path, seeds: SeedBatch
+) -> tuple[RunRecord, bool]:
     """The run to work on, and whether it goes on with an earlier one.
 
     An unfinished run under the same decisions goes on. Otherwise a new run begins in the same ledger: what
@@ -126,7 +129,8 @@ def _check_identity(
         )
     if store.get_meta("seeds_sha256") != identity["seeds_sha256"]:
         raise UserError(
-            f"{directory}: belongs to a run over other seeds; {config.seeds.path} has changed since. Choose another --out"
+            f"{directory}: belongs to a run over other seeds; {config.seeds.path} has changed since. "
+            "Choose another --out"
         )
 
 

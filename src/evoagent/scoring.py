@@ -123,9 +123,7 @@ def _rows(data: Path, form: Form) -> Iterator[Row]:
             continue
         id = f"line-{line}"
         parent = Instruction(f"{id}-seed", example.instruction, example.input)
-        candidate = Candidate(
-            id, example.instruction, parent, "none", 0, input=example.input, response=example.output
-        )
+        candidate = Candidate(id, example.instruction, parent, "none", 0, input=example.input, response=example.output)
         yield Row(number, columns, candidate)
 
 

@@ -23,7 +23,8 @@ from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
 from evoagent.graph import build_graph, recursion_limit
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.ledger.store import RunRecord, Store
+from evoagent.ledger.rows import RunRecord
+from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Sampling

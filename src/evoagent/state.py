@@ -1,7 +1,7 @@
 """What a checkpoint holds, and what it must not.
 
-`EvolutionState` is written whole at every step, so it holds counters and a handful of previews and nothing that grows with
-the population: that is in the ledger. `EvolutionContext` holds what cannot be written at all.
+`EvolutionState` is written whole at every step, so it holds counters and a handful of previews and nothing that grows
+with the population: that is in the ledger. `EvolutionContext` holds what cannot be written at all.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 # Scripts without spaces count a character as a word: Thai to Myanmar, Khmer, kana, Han.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -77,19 +77,25 @@ def _stem(word: str) -> str:
     return word
 
 
-_OPENINGS = {"based", "considering", "given", "in", "using"}
+_LEADS = {"also", "and", "finally", "first", "next", "now", "please", "then"}
+_CLAUSES = {"based", "before", "considering", "given", "in", "using"}
+_PREPOSITIONS = {"at", "by", "for", "from", "in", "on", "to", "under", "with"}
 
 
 def starts_as_order(text: str) -> bool:
-    """Whether `text` begins with an imperative or a question word, as it is or after "given …," and the like.
+    """Whether `text` begins with an imperative or a question word: at once, or after "then", "given …," or "in".
 
     "What a pity" begins with neither.
     """
     opening, comma, rest = text[:300].partition(",")
-    first = words(opening)[:2]
-    if first and first[0] in _OPENINGS and comma:
-        first = words(rest)[:2]
-    if not first or (first[0] == "what" and first[1:] in (["a"], ["an"])):
+    first = words(opening)
+    if comma and first and first[0] in _CLAUSES and first[1:2] != ["what"]:
+        first = words(rest)
+    while len(first) > 1 and first[0] in _LEADS:
+        first = first[1:]
+    if len(first) > 1 and first[0] in _PREPOSITIONS:
+        return first[1] in {"what", "which", "whom", "whose"}
+    if not first or (first[0] == "what" and first[1:2] in (["a"], ["an"])):
         return False
     return first[0] in IMPERATIVES or first[0] in QUESTION_WORDS
 
@@ -101,14 +107,15 @@ def repeated_share(text: str, size: int = 3) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-def longest_copy(text: Sequence[str], source: Sequence[str]) -> int:
-    """Length of the longest run of words that `text` and `source` share."""
+def longest_copy(text: Sequence[str], source: Sequence[str], common: Collection[str] = ()) -> int:
+    """Size of the greatest run of words that `text` and `source` share, words of `common` not counted."""
     best, previous = 0, [0] * (len(source) + 1)
     for word in text:
         row = [0] * (len(source) + 1)
+        gain = word not in common
         for column, other in enumerate(source, 1):
             if word == other:
-                row[column] = previous[column - 1] + 1
+                row[column] = previous[column - 1] + gain
                 best = max(best, row[column])
         previous = row
     return best

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from evoagent.errors import UserError
 from evoagent.exporting import reading
 from evoagent.ledger import schema
-from evoagent.ledger.store import RunRecord, Store, StoredCandidate
+from evoagent.ledger.rows import RunRecord, StoredCandidate
+from evoagent.ledger.store import Store
 from evoagent.records import Instruction, Verdict
 
 LONGEST_LINE = 1000  # generations: a guard against a ledger that was tampered with

@@ -190,9 +190,7 @@ async def test_rounds_without_a_survivor_end_a_run(toy_config: Make, run_toy: Ru
     assert summary["stop_reason"] == "no survivor in 2 rounds"
 
 
-async def test_what_plugins_do_wrong_is_their_candidates_record(
-    toy_config: Make, run_toy: Run, tmp_path: Path
-) -> None:
+async def test_what_plugins_do_wrong_is_their_candidates_record(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
     config = toy_config(evolver={"operators": ["ask", "raises", "rubbish"]}, stop={"rounds": 1})
     summary = await run_toy(config)
     assert summary["candidates"] == 12

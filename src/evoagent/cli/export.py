@@ -11,7 +11,10 @@ import typer
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     format: Annotated[
-        str, typer.Option(help="alpaca, sharegpt, messages, parquet, or one that a plugin brings.", envvar="EVOAGENT_FORMAT")
+        str,
+        typer.Option(
+            help="alpaca, sharegpt, messages, parquet, or one that a plugin brings.", envvar="EVOAGENT_FORMAT"
+        ),
     ] = "alpaca",
     out: Annotated[
         Path | None, typer.Option(help="File to write; default: RUN/dataset/FORMAT.json.", envvar="EVOAGENT_OUT")

@@ -14,7 +14,8 @@ def lineage(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A row's id, or enough of its start.")] = None,
     row: Annotated[
-        int | None, typer.Option(help="A row of dataset/train.jsonl by its number, from 1.", min=1, envvar="EVOAGENT_ROW")
+        int | None,
+        typer.Option(help="A row of dataset/train.jsonl by its number, from 1.", min=1, envvar="EVOAGENT_ROW"),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -24,9 +24,7 @@ def run(
     seeds: Annotated[
         Path | None, typer.Option(help="Seeds to start from, instead of the configuration's.", envvar="EVOAGENT_SEEDS")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run directory; default: runs/NAME.", envvar="EVOAGENT_OUT")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; default: runs/NAME.", envvar="EVOAGENT_OUT")] = None,
     model: Annotated[
         str | None, typer.Option(help="The evolver's model, and that of the roles sharing it.", envvar="EVOAGENT_MODEL")
     ] = None,
@@ -41,7 +39,8 @@ def run(
         ),
     ] = Resume.auto,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and show the plan; load no model.", envvar="EVOAGENT_DRY_RUN")
+        bool,
+        typer.Option("--dry-run", help="Check everything and show the plan; load no model.", envvar="EVOAGENT_DRY_RUN"),
     ] = False,
     json: JsonOption = False,
 ) -> None:

@@ -101,9 +101,7 @@ def plan(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, as_js
     check_directory(directory, "auto")
     seeds = read_seeds(config.seeds, loaded.base)
     models = load_models(config.models, loaded.base, manager)
-    per_parent = config.evolver.samples * (
-        len(config.evolver.operators) if config.evolver.schedule == "all" else 1
-    )
+    per_parent = config.evolver.samples * (len(config.evolver.operators) if config.evolver.schedule == "all" else 1)
     found = {
         "run": str(directory),
         "seeds": len(seeds.instructions),

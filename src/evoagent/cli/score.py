@@ -20,9 +20,7 @@ def score(
         str, typer.Option(help="The model that scores and judges.", envvar="EVOAGENT_MODEL")
     ] = "smollm2-135m-instruct",
     engine: Annotated[str, typer.Option(help="Its engine.", envvar="EVOAGENT_ENGINE")] = "transformers",
-    dtype: Annotated[
-        str, typer.Option(help="auto, float32, bfloat16 or float16.", envvar="EVOAGENT_DTYPE")
-    ] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.", envvar="EVOAGENT_DTYPE")] = "auto",
     embedder: Annotated[
         str, typer.Option(help="The model that embeds.", envvar="EVOAGENT_EMBEDDER")
     ] = "all-minilm-l6-v2",

@@ -1,82 +1,30 @@
-"""The record of a run: its population, candidates, scores and verdicts. All methods are synchronous and transactional."""
+"""The record of a run: population, candidates, scores and verdicts. All methods are synchronous and transactional."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, RowMapping, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Integer, RowMapping, Select, and_, bindparam, func, select, update
 
 from evoagent.ledger import schema
 from evoagent.ledger.database import Database
+from evoagent.ledger.rows import (
+    Critique,
+    NewCandidate,
+    RunRecord,
+    StoredCandidate,
+    Totals,
+    candidate_row,
+    instruction,
+    instruction_row,
+    score_rows,
+    stored,
+)
 from evoagent.records import Candidate, Instruction, Score, Verdict
 
 PAGE = 500  # rows a query, and ids an IN list: below SQLite's limit on bound variables
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One pass over the seeds under one configuration."""
-
-    id: str
-    number: int
-    status: str
-    decisions: str
-    config: dict[str, Any]
-    seconds: float
-    stop_reason: str | None
-    summary: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewCandidate:
-    """A candidate as the evolver writes it, with what the ledger keeps beside it."""
-
-    candidate: Candidate
-    position: int
-    model: str
-    raw: str = ""
-    reason: str | None = None
-    error: str | None = None
-    prompt_hash: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Critique:
-    """What the critic adds to a candidate. `verdict` is set if screening has rejected it already."""
-
-    candidate_id: str
-    response: str | None = None
-    response_finish_reason: str | None = None
-    responder: str | None = None
-    scores: Mapping[str, Score] = field(default_factory=dict)
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCandidate:
-    """A candidate as read back, with its place in the round."""
-
-    candidate: Candidate
-    position: int
-    reason: str | None
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """A run's balance so far: candidates = survivors + the sum over `rejected` + `undecided`."""
-
-    candidates: int
-    survivors: int
-    rejected: dict[str, int]
-
-    @property
-    def undecided(self) -> int:
-        """Candidates without a verdict: 0 between rounds."""
-        return self.candidates - self.survivors - sum(self.rejected.values())
 
 
 class Store:
@@ -118,7 +66,7 @@ class Store:
             connection.execute(runs.insert(), [row])
             members, places = [], []
             for position, seed in enumerate(seeds):
-                members.append(_instruction_row(run_id, seed, position))
+                members.append(instruction_row(run_id, seed, position))
                 places.append({"run_id": run_id, "round": 1, "position": position, "instruction_id": seed.id})
             self.database.insert(connection, schema.instructions, members)
             self.database.insert(connection, schema.population, places)
@@ -157,7 +105,7 @@ class Store:
             .order_by(place.c.position)
         )
         with self.database.transaction() as connection:
-            return [_instruction(row) for row in connection.execute(query).mappings()]
+            return [instruction(row) for row in connection.execute(query).mappings()]
 
     def seeds(self, run_id: str, limit: int) -> list[Instruction]:
         """The first `limit` seeds."""
@@ -174,7 +122,7 @@ class Store:
     def add_candidates(self, run_id: str, rows: Sequence[NewCandidate]) -> None:
         """Record candidates in one transaction; those recorded before stay as they are."""
         with self.database.transaction() as connection:
-            self.database.insert(connection, schema.candidates, [_candidate_row(run_id, row) for row in rows])
+            self.database.insert(connection, schema.candidates, [candidate_row(run_id, row) for row in rows])
 
     def candidates(
         self, run_id: str, round: int, after: int = -1, limit: int = PAGE, *, undecided: bool = False
@@ -202,14 +150,7 @@ class Store:
 
     def survivors(self, run_id: str) -> list[Candidate]:
         """All survivors so far, in order of round and position."""
-        table, verdict = schema.candidates, schema.verdicts
-        joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
-        query = (
-            select(table)
-            .select_from(table.join(verdict, joined))
-            .where(table.c.run_id == run_id, verdict.c.kept)
-            .order_by(table.c.round, table.c.position)
-        )
+        query = _kept(run_id)
         with self.database.transaction() as connection:
             rows = connection.execute(query).mappings().all()
             return [stored.candidate for stored in self._assemble(connection, run_id, rows)]
@@ -217,14 +158,14 @@ class Store:
     def _assemble(self, connection: Connection, run_id: str, rows: Sequence[RowMapping]) -> list[StoredCandidate]:
         parents = self._instructions(connection, run_id, {id for row in rows for id in row["parent_ids"]})
         scores = self._scores(connection, run_id, [row["id"] for row in rows])
-        return [_stored(row, parents, scores.get(row["id"], {})) for row in rows]
+        return [stored(row, parents, scores.get(row["id"], {})) for row in rows]
 
     def _instructions(self, connection: Connection, run_id: str, ids: Iterable[str]) -> dict[str, Instruction]:
         table, wanted = schema.instructions, sorted(ids)
         found: dict[str, Instruction] = {}
         for start in range(0, len(wanted), PAGE):
             query = select(table).where(table.c.run_id == run_id, table.c.id.in_(wanted[start : start + PAGE]))
-            found.update({row["id"]: _instruction(row) for row in connection.execute(query).mappings()})
+            found.update({row["id"]: instruction(row) for row in connection.execute(query).mappings()})
         return found
 
     def _scores(self, connection: Connection, run_id: str, ids: Sequence[str]) -> dict[str, dict[str, Score]]:
@@ -258,14 +199,14 @@ class Store:
                 connection.execute(
                     statement.values({name: bindparam(name) for name in answered[0] if name != "key"}), answered
                 )
-            rows = [row for critique in critiques for row in _score_rows(run_id, critique.candidate_id, critique.scores)]
+            rows = [row for critique in critiques for row in score_rows(run_id, critique.candidate_id, critique.scores)]
             self.database.insert(connection, schema.scores, rows)
             screened = {critique.candidate_id: critique.verdict for critique in critiques if critique.verdict}
             self._insert_verdicts(connection, run_id, round, screened)
 
     def save_scores(self, run_id: str, scores: Mapping[str, Mapping[str, Score]]) -> None:
         """Record scores by candidate and scorer."""
-        rows = [row for id, by_scorer in scores.items() for row in _score_rows(run_id, id, by_scorer)]
+        rows = [row for id, by_scorer in scores.items() for row in score_rows(run_id, id, by_scorer)]
         with self.database.transaction() as connection:
             self.database.insert(connection, schema.scores, rows)
 
@@ -274,19 +215,13 @@ class Store:
 
         A survivor takes its parent's place; a parent none of whose candidates survived returns to the pool.
         """
-        table, verdict, place = schema.candidates, schema.verdicts, schema.population
+        place = schema.population
         with self.database.transaction() as connection:
             self._insert_verdicts(connection, run_id, round, verdicts)
-            joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
-            query = (
-                select(table)
-                .select_from(table.join(verdict, joined))
-                .where(table.c.run_id == run_id, table.c.round == round, verdict.c.kept)
-                .order_by(table.c.position)
-            )
+            query = _kept(run_id).where(schema.candidates.c.round == round)
             survivors = connection.execute(query).mappings().all()
             members = [
-                _instruction_row(
+                instruction_row(
                     run_id,
                     Instruction(
                         id=row["id"],
@@ -353,14 +288,7 @@ class Store:
 
     def dataset(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The survivors as rows of the dataset, in order of round and position."""
-        table, verdict = schema.candidates, schema.verdicts
-        joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
-        query = (
-            select(table)
-            .select_from(table.join(verdict, joined))
-            .where(table.c.run_id == run_id, verdict.c.kept)
-            .order_by(table.c.round, table.c.position)
-        )
+        query = _kept(run_id)
         offset = 0
         while True:
             with self.database.transaction() as connection:
@@ -393,10 +321,9 @@ class Store:
     def counts_by(self, run_id: str, column: str) -> dict[str, tuple[int, int]]:
         """(candidates, survivors) by a column of the candidates, such as "operator" or "round"."""
         table, verdict = schema.candidates, schema.verdicts
-        joined = and_(verdict.c.run_id == table.c.run_id, verdict.c.candidate_id == table.c.id)
         key = table.c[column]
         kept = func.sum(func.coalesce(verdict.c.kept.cast(Integer), 0))
-        query = select(key, func.count(), kept).select_from(table.outerjoin(verdict, joined))
+        query = select(key, func.count(), kept).select_from(table.outerjoin(verdict, _JUDGED))
         with self.database.transaction() as connection:
             rows = connection.execute(query.where(table.c.run_id == run_id).group_by(key).order_by(key)).all()
         return {str(value): (count, int(survived or 0)) for value, count, survived in rows}
@@ -436,86 +363,17 @@ class Store:
         return found
 
 
-def _instruction_row(run_id: str, item: Instruction, position: int) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "id": item.id,
-        "round": item.round,
-        "position": position,
-        "operator": item.operator,
-        "seed_id": item.seed_id or item.id,
-        "parent_ids": list(item.parent_ids),
-        "instruction": item.instruction,
-        "input": item.input,
-        "output": item.output,
-    }
-
-
-def _instruction(row: RowMapping) -> Instruction:
-    return Instruction(
-        id=row["id"],
-        instruction=row["instruction"],
-        input=row["input"],
-        output=row["output"],
-        parent_ids=tuple(row["parent_ids"]),
-        seed_id=row["seed_id"],
-        round=row["round"],
-        operator=row["operator"],
+def _kept(run_id: str) -> Select[Any]:
+    """The rows of the candidates that survived, in order of round and position."""
+    table, verdict = schema.candidates, schema.verdicts
+    return (
+        select(table)
+        .select_from(table.join(verdict, _JUDGED))
+        .where(table.c.run_id == run_id, verdict.c.kept)
+        .order_by(table.c.round, table.c.position)
     )
 
 
-def _candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
-    item = new.candidate
-    parents = item.parents or (item.parent,)
-    return {
-        "run_id": run_id,
-        "id": item.id,
-        "round": item.round,
-        "position": new.position,
-        "operator": item.operator,
-        "family": item.family,
-        "seed_id": item.parent.seed_id or item.parent.id,
-        "parent_id": item.parent.id,
-        "parent_ids": [parent.id for parent in parents],
-        "instruction": item.instruction,
-        "input": item.input,
-        "raw": new.raw,
-        "reason": new.reason,
-        "error": new.error,
-        "finish_reason": item.finish_reason,
-        "prompt_hash": new.prompt_hash,
-        "model": new.model,
-    }
-
-
-def _stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[str, Score]) -> StoredCandidate:
-    lineage = tuple(parents[id] for id in row["parent_ids"])
-    candidate = Candidate(
-        id=row["id"],
-        instruction=row["instruction"],
-        parent=lineage[0],
-        operator=row["operator"],
-        round=row["round"],
-        input=row["input"],
-        response=row["response"] or "",
-        finish_reason=row["finish_reason"],
-        response_finish_reason=row["response_finish_reason"] or "stop",
-        family=row["family"],
-        parents=lineage,
-        scores=scores,
-    )
-    return StoredCandidate(candidate, row["position"], row["reason"], row["error"])
-
-
-def _score_rows(run_id: str, candidate_id: str, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
-    return [
-        {
-            "run_id": run_id,
-            "candidate_id": candidate_id,
-            "scorer": name,
-            "value": score.value,
-            "reason": score.reason,
-            "details": dict(score.details),
-        }
-        for name, score in scores.items()
-    ]
+_JUDGED = and_(
+    schema.verdicts.c.run_id == schema.candidates.c.run_id, schema.verdicts.c.candidate_id == schema.candidates.c.id
+)

@@ -151,7 +151,9 @@ class Dispatcher:
         try:
             return self._roles[role]
         except KeyError:
-            raise UserError(f"models.{role}: a plugin asks for this role, but the configuration gives it no model") from None
+            raise UserError(
+                f"models.{role}: a plugin asks for this role, but the configuration gives it no model"
+            ) from None
 
     @overload
     async def submit(self, role: str, request: GenerateRequest, scope: Scope) -> Completion: ...

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 from langgraph.runtime import Runtime
 
 from evoagent.events import Event, NodeFinished, NodeProgress, NodeStarted
+from evoagent.ledger.rows import StoredCandidate
+from evoagent.ledger.store import PAGE
 from evoagent.state import EvolutionContext
 
 T = TypeVar("T")
 
 WRITE_EVERY = 200  # rows a transaction
 REPORT_SECONDS = 0.2  # between two progress events of one node
+
+
+async def undecided(context: EvolutionContext, round: int) -> AsyncIterator[StoredCandidate]:
+    """The candidates of `round` that have no verdict yet, in order of position, read in pages."""
+    after = -1
+    while True:
+        page = await context.store.database.run(
+            context.store.candidates, context.run_id, round, after, PAGE, undecided=True
+        )
+        for stored in page:
+            yield stored
+        if len(page) < PAGE:
+            return
+        after = page[-1].position
 
 
 class Progress:

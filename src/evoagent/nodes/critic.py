@@ -6,16 +6,16 @@ Candidates that a rule rejects for their text alone are spared the responder and
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
 from evoagent.errors import EngineError, LedgerError, UserError
-from evoagent.ledger.store import PAGE, Critique, StoredCandidate
+from evoagent.ledger.rows import Critique, StoredCandidate
 from evoagent.models.roles import Models, Scope
-from evoagent.nodes.common import Batcher, Progress
+from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.rules import ERROR, judge, stillborn
 from evoagent.records import Candidate, Score, Verdict
 from evoagent.scorers.base import PopulationScorer, Scorer
@@ -29,7 +29,9 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
     await context.prepare_rules()
     total = await run(context.store.count_candidates, context.run_id, round, undecided=True)
     progress = Progress(runtime, "critic", round, total)
-    screening = [rule for rule in context.rules if rule.looks_at == "instruction"] if context.config.critic.screen else []
+    screening = (
+        [rule for rule in context.rules if rule.looks_at == "instruction"] if context.config.critic.screen else []
+    )
 
     async def criticise(stored: StoredCandidate) -> Critique:
         return await _criticise(stored, context, screening)
@@ -38,7 +40,7 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
         await run(context.store.save_critiques, context.run_id, round, rows)
 
     async with Batcher[Critique](write) as batch:
-        async with aclosing(context.dispatcher.map(_undecided(context, round), criticise)) as results:
+        async with aclosing(context.dispatcher.map(undecided(context, round), criticise)) as results:
             async for stored, outcome in results:
                 if isinstance(outcome, Exception):
                     detail = f"{type(outcome).__name__}: {outcome}"[:2000]
@@ -49,19 +51,6 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
     await _score_population(context, round)
     progress.finish()
     return {}
-
-
-async def _undecided(context: EvolutionContext, round: int) -> AsyncIterator[StoredCandidate]:
-    after = -1
-    while True:
-        page = await context.store.database.run(
-            context.store.candidates, context.run_id, round, after, PAGE, undecided=True
-        )
-        for stored in page:
-            yield stored
-        if len(page) < PAGE:
-            return
-        after = page[-1].position
 
 
 async def _criticise(stored: StoredCandidate, context: EvolutionContext, screening: Sequence[LoadedRule]) -> Critique:
@@ -78,9 +67,7 @@ async def _criticise(stored: StoredCandidate, context: EvolutionContext, screeni
         for scorer in context.scorers
         if isinstance(scorer.plugin, Scorer)
     }
-    return Critique(
-        candidate.id, response, answer.finish_reason, context.dispatcher.identity("responder"), scores
-    )
+    return Critique(candidate.id, response, answer.finish_reason, context.dispatcher.identity("responder"), scores)
 
 
 def _with_response(candidate: Candidate, response: str, finish_reason: str) -> Candidate:
@@ -105,7 +92,9 @@ def checked(found: object) -> Score:
     if found.value is None:
         return found if found.reason else Score(None, "the scorer gave no reason", found.details)
     if isinstance(found.value, bool) or not isinstance(found.value, (int, float)) or not math.isfinite(found.value):
-        return Score(None, f"the scorer returned the value {found.value!r:.40}, expected a finite number", found.details)
+        return Score(
+            None, f"the scorer returned the value {found.value!r:.40}, expected a finite number", found.details
+        )
     return found
 
 
@@ -113,7 +102,7 @@ async def _score_population(context: EvolutionContext, round: int) -> None:
     scorers = [scorer for scorer in context.scorers if isinstance(scorer.plugin, PopulationScorer)]
     if not scorers:
         return
-    candidates = [stored.candidate async for stored in _undecided(context, round)]
+    candidates = [stored.candidate async for stored in undecided(context, round)]
     if not candidates:
         return
     survivors = await context.store.database.run(context.store.survivors, context.run_id)

@@ -11,9 +11,10 @@ from langgraph.runtime import Runtime
 from evoagent.eliminators.base import PopulationEliminator
 from evoagent.errors import EvoAgentError, PluginError
 from evoagent.events import RoundFinished
-from evoagent.ledger.store import PAGE, StoredCandidate, Totals
+from evoagent.ledger.rows import StoredCandidate, Totals
+from evoagent.ledger.store import PAGE
 from evoagent.models.roles import Scope
-from evoagent.nodes.common import Progress
+from evoagent.nodes.common import Progress, undecided
 from evoagent.nodes.rules import judge, stillborn
 from evoagent.records import Candidate, Verdict
 from evoagent.state import EvolutionContext, EvolutionState
@@ -28,7 +29,7 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     context, round = runtime.context, state["round"]
     run = context.store.database.run
     await context.prepare_rules()
-    pending = await _undecided(context, round)
+    pending = [stored async for stored in undecided(context, round)]
     progress = Progress(runtime, "eliminator", round, len(pending))
     verdicts = await _apply_rules(context, round, pending, progress)
     remaining = [stored.candidate for stored in pending if stored.candidate.id not in verdicts]
@@ -73,19 +74,6 @@ def stop_reason(context: EvolutionContext, round: int, totals: Totals, barren: i
     if stop.barren_rounds is not None and barren >= stop.barren_rounds:
         return f"no survivor in {barren} rounds"
     return None
-
-
-async def _undecided(context: EvolutionContext, round: int) -> list[StoredCandidate]:
-    found: list[StoredCandidate] = []
-    after = -1
-    while True:
-        page = await context.store.database.run(
-            context.store.candidates, context.run_id, round, after, PAGE, undecided=True
-        )
-        found += page
-        if len(page) < PAGE:
-            return found
-        after = page[-1].position
 
 
 async def _apply_rules(

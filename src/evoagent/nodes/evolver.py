@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from langgraph.runtime import Runtime
 
 from evoagent.errors import PluginError
-from evoagent.ledger.store import NewCandidate
+from evoagent.ledger.rows import NewCandidate
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress
 from evoagent.operators.schedule import choose

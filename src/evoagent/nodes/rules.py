@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evoagent.eliminators.base import Eliminator
 from evoagent.errors import EngineError, LedgerError, UserError
-from evoagent.ledger.store import StoredCandidate
+from evoagent.ledger.rows import StoredCandidate
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Verdict
 from evoagent.state import LoadedRule

@@ -109,6 +109,7 @@ def evoagent_eliminators() -> Iterator[EliminatorSpec]:
 def _instruction_rules() -> Iterator[EliminatorSpec]:
     from evoagent.eliminators.detector import NotAnInstructionConfig
     from evoagent.eliminators.language import LanguageConfig
+    from evoagent.eliminators.relevance import RelevanceConfig
     from evoagent.eliminators.semantic import DriftConfig, NoInformationGainConfig
     from evoagent.eliminators.surface import LengthRatioConfig, RepetitionConfig, UnchangedConfig
     from evoagent.eliminators.template_leak import TemplateLeakConfig
@@ -135,6 +136,13 @@ def _instruction_rules() -> Iterator[EliminatorSpec]:
             "an answer that poses as an instruction",
         ),
         ("drift", "semantic:Drift", DriftConfig, ("embedder.embed",), "in depth, but about something else"),
+        (
+            "relevance",
+            "relevance:Relevance",
+            RelevanceConfig,
+            ("scorer.loss",),
+            "adds what has nothing to do with the parent",
+        ),
         (
             "no_information_gain",
             "semantic:NoInformationGain",

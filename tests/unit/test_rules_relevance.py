@@ -1,0 +1,62 @@
+"""The rule `relevance`: an addition must be likelier after its parent than after nothing in particular."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evoagent.eliminators.relevance import NEUTRAL, Relevance, RelevanceConfig, added_text
+from evoagent.models.requests import Loss
+from evoagent.records import Candidate, Instruction
+
+
+def candidate(instruction: str, parent: str = "Name a bird.", input: str = "", parent_input: str = "") -> Candidate:
+    return Candidate("c", instruction, Instruction("p", parent, parent_input), "op", 1, input=input)
+
+
+class FakeModels:
+    """Losses a token by context."""
+
+    def __init__(self, alone: float, known: float, tokens: int = 4) -> None:
+        self.alone, self.known, self.tokens = alone, known, tokens
+        self.asked: list[tuple[str, str]] = []
+        self.scorer = self
+
+    async def loss(self, *, target: str, context: str, joiner: str) -> Loss:
+        self.asked.append((context, target))
+        nats = self.alone if context == NEUTRAL else self.known
+        return Loss(nats * self.tokens, self.tokens)
+
+
+@pytest.mark.parametrize(("alone", "known", "kept"), [(3.0, 2.5, True), (3.0, 3.0, True), (3.0, 3.5, False)])
+async def test_the_figure_is_the_gain_in_nats_a_token(alone: float, known: float, kept: bool) -> None:
+    models: Any = FakeModels(alone, known)
+    verdict = await Relevance().judge(candidate("Name a bird. Then say why it sings."), models)
+    assert verdict.kept is kept
+    assert models.asked == [(NEUTRAL, "Then say why it sings."), ("Name a bird.", "Then say why it sings.")]
+    if not kept:
+        assert (verdict.figure, verdict.threshold) == (-0.5, 0.0)
+
+
+async def test_the_threshold_is_configured_and_a_text_without_loss_passes() -> None:
+    demanding = Relevance(RelevanceConfig(min_gain=1.0))
+    models: Any = FakeModels(3.0, 2.5)
+    assert not (await demanding.judge(candidate("Name a bird. Now."), models)).kept
+    nothing: Any = FakeModels(0.0, 0.0, tokens=0)
+    assert (await demanding.judge(candidate("Name a bird. Now."), nothing)).kept
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (candidate("Name a bird. Then a fish."), "Then a fish."),
+        (candidate("Name the word. Use it.", "Name the word:"), "Use it."),
+        (candidate("Which bird sings at night?"), "Which bird sings at night?"),
+        (candidate("Name a bird. Use it.", input="Words: a, b"), "Use it.\nWords: a, b"),
+        (candidate("Name a bird.", input="old\n\nnew", parent_input="old"), "new"),
+        (candidate("Name a bird."), "Name a bird."),
+    ],
+)
+def test_what_counts_as_added(given: Candidate, added: str) -> None:
+    assert added_text(given) == added
