@@ -1,0 +1,20 @@
+"""The built-in rules, in the order in which they are best applied, and the selectors.
+
+| rule | class | looks at | needs |
+| --- | --- | --- | --- |
+| extracted | surface.Extracted | instruction | |
+| truncated | surface.Truncated | instruction | |
+| unchanged | surface.Unchanged | instruction | |
+| length_ratio | surface.LengthRatio | instruction | |
+| repetition | surface.Repetition | instruction | |
+| language | language.Language | instruction | |
+| template_leak | template_leak.TemplateLeak | instruction | |
+| not_an_instruction | detector.NotAnInstruction | instruction | embedder.embed |
+| drift | semantic.Drift | instruction | embedder.embed |
+| no_information_gain | semantic.NoInformationGain | instruction | judge.generate |
+| refusal | responses.Refusal | response | |
+| empty_response | responses.EmptyResponse | response | |
+| near_duplicate | near_duplicate.NearDuplicate | population | embedder.embed |
+
+Selectors: selectors.All, selectors.Threshold, selectors.Top. A rule's parameters are in the class RuleConfig beside it.
+"""

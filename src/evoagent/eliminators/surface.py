@@ -1,0 +1,146 @@
+"""Rules on the surface of an instruction: no model is asked."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import Field
+
+from evoagent.config import Strict
+from evoagent.eliminators.base import KEEP, Eliminator
+from evoagent.models.roles import Models
+from evoagent.records import Candidate, Verdict
+from evoagent.text import normalise, repeated_share, words
+
+
+class Extracted(Eliminator):
+    """Rejects candidates without an instruction: nothing could be taken out of the completion."""
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """The figure is 0: no instruction where one is needed."""
+        if candidate.instruction.strip():
+            return KEEP
+        return Verdict(False, "extracted", 0, 1, "the completion holds no instruction")
+
+
+class Truncated(Eliminator):
+    """Rejects completions that ran into their token limit, and are therefore cut off."""
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """The figure is 1: the engine says that it stopped for length."""
+        if candidate.finish_reason != "length":
+            return KEEP
+        return Verdict(False, "truncated", 1, 1, "the evolver ran into its token limit")
+
+
+class UnchangedConfig(Strict):
+    """Parameters of `unchanged`."""
+
+    max_similarity: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="ROUGE-L F1 with the parent at which a candidate counts as its copy. 1 rejects only exact copies.",
+    )
+
+
+class Unchanged(Eliminator):
+    """Rejects candidates that say what their parent says: equal but for case and punctuation, or nearly equal."""
+
+    def __init__(self, config: UnchangedConfig | None = None) -> None:
+        self.config = config or UnchangedConfig()
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """The figure is the ROUGE-L F1 with the parent."""
+        child, parent = compared(candidate)
+        child, parent = normalise(child), normalise(parent)
+        limit = self.config.max_similarity
+        figure = 1.0 if child == parent else _rouge_l(child, parent)
+        if figure < limit:
+            return KEEP
+        detail = "the parent, word by word" if child == parent else "nearly the parent's words"
+        return Verdict(False, "unchanged", figure, limit, detail)
+
+
+class LengthRatioConfig(Strict):
+    """Parameters of `length_ratio`, all in words of the instruction without its input."""
+
+    min_ratio: float = Field(0.35, ge=0, description="Shorter than this share of the parent is too short.")
+    max_ratio: float = Field(4.0, gt=0, description="Longer than this many times the parent is too long …")
+    grace_words: int = Field(40, ge=0, description="… unless it is longer by no more words than this.")
+    min_words: int = Field(3, ge=0, description="Shorter than this is too short, whatever the parent.")
+    max_words: int = Field(400, ge=1, description="Longer than this is too long, whatever the parent.")
+
+
+class LengthRatio(Eliminator):
+    """Rejects candidates that are too short or too long, by themselves or against the parent."""
+
+    def __init__(self, config: LengthRatioConfig | None = None) -> None:
+        self.config = config or LengthRatioConfig()
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """The figure is a number of words, or the ratio to the parent's."""
+        config = self.config
+        own, base = len(words(candidate.instruction)), max(1, len(words(candidate.parent.instruction)))
+        ratio = own / base
+        # A parent that is itself below the bound shows that such an instruction can be a whole one.
+        least = min(config.min_words, base)
+        if own < least:
+            return Verdict(False, "length_ratio", own, least, "too few words")
+        if own > config.max_words:
+            return Verdict(False, "length_ratio", own, config.max_words, "too many words")
+        if ratio < config.min_ratio:
+            return Verdict(False, "length_ratio", ratio, config.min_ratio, "too short against the parent")
+        if ratio > config.max_ratio and own > base + config.grace_words:
+            return Verdict(False, "length_ratio", ratio, config.max_ratio, "too long against the parent")
+        return KEEP
+
+
+class RepetitionConfig(Strict):
+    """Parameters of `repetition`."""
+
+    max_share: float = Field(
+        0.25, gt=0, le=1, description="Share of three-word runs that occurred before; above it the text is a loop."
+    )
+
+
+class Repetition(Eliminator):
+    """Rejects degenerate loops: the same words over and over, more than in the parent."""
+
+    def __init__(self, config: RepetitionConfig | None = None) -> None:
+        self.config = config or RepetitionConfig()
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """The figure is the share of repeated runs; the threshold is the parent's own share if that is higher."""
+        child, parent = compared(candidate)
+        limit = max(self.config.max_share, repeated_share(parent))
+        figure = repeated_share(child)
+        return Verdict(False, "repetition", figure, limit, "repeats itself") if figure > limit else KEEP
+
+
+def compared(candidate: Candidate) -> tuple[str, str]:
+    """What tells `candidate` from its parent: the instructions, with their inputs only where those differ.
+
+    A long input that both share would make any two texts alike.
+    """
+    parent = candidate.parent
+    if candidate.input == parent.input:
+        return candidate.instruction, parent.instruction
+    return candidate.prompt_text, parent.prompt_text
+
+
+def _rouge_l(child: str, parent: str) -> float:
+    return float(_scorer().score(parent, child)["rougeL"].fmeasure)
+
+
+@lru_cache(maxsize=1)
+def _scorer() -> Any:
+    from rouge_score import rouge_scorer
+
+    class Words:
+        # The library's own tokenizer knows Latin letters only.
+        def tokenize(self, text: str) -> list[str]:
+            return text.split()
+
+    return rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words())
