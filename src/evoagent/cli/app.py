@@ -58,7 +58,9 @@ def _root(
 def main() -> None:
     """Run the command line; errors that are no bugs become one message and an exit code."""
     from evoagent.errors import EvoAgentError
+    from evoagent.models.engines.threads import wait_passively
 
+    wait_passively()
     try:
         app()
     except EvoAgentError as error:

@@ -20,6 +20,7 @@ from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.tickets import Ticket
 from evoagent.models.engines.transformers import choose_device
 from evoagent.models.engines.worker import Job, Worker
+from evoagent.models.engines.threads import wait_passively
 from evoagent.models.requests import Embedding, EmbedRequest
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class SentenceTransformersEngine(Engine):
     capabilities = frozenset({"embed"})
 
     def __init__(self, model: ModelConfig, source: ResolvedModel, options: SentenceTransformersOptions) -> None:
+        wait_passively()
         self._source = source
         self._options = options
         self.device = choose_device(options.device)

@@ -19,6 +19,7 @@ from evoagent.errors import ConfigError, EngineError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
 from evoagent.models.engines.scoring_text import PLACEHOLDER
+from evoagent.models.engines.threads import wait_passively
 from evoagent.models.engines.worker import Job, Worker
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest
 
@@ -51,6 +52,7 @@ class TransformersEngine(Engine):
     capabilities = frozenset({"generate", "loss"})
 
     def __init__(self, model: ModelConfig, source: ResolvedModel, options: TransformersOptions) -> None:
+        wait_passively()
         self._source = source
         self._options = options
         self.device = choose_device(options.device)

@@ -1,0 +1,164 @@
+"""What goes into the ledger's tables and comes out of them, and the translation to and from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from evoagent.records import Candidate, Instruction, Score, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One pass over the seeds under one configuration."""
+
+    id: str
+    number: int
+    status: str
+    decisions: str
+    config: dict[str, Any]
+    seconds: float
+    stop_reason: str | None
+    summary: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCandidate:
+    """A candidate as the evolver writes it, with what the ledger keeps beside it."""
+
+    candidate: Candidate
+    position: int
+    model: str
+    raw: str = ""
+    reason: str | None = None
+    error: str | None = None
+    prompt_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """What the critic adds to a candidate. `verdict` is set if screening has rejected it already."""
+
+    candidate_id: str
+    response: str | None = None
+    response_finish_reason: str | None = None
+    responder: str | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCandidate:
+    """A candidate as read back, with its place in the round."""
+
+    candidate: Candidate
+    position: int
+    reason: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A run's balance so far: candidates = survivors + the sum over `rejected` + `undecided`."""
+
+    candidates: int
+    survivors: int
+    rejected: dict[str, int]
+
+    @property
+    def undecided(self) -> int:
+        """Candidates without a verdict: 0 between rounds."""
+        return self.candidates - self.survivors - sum(self.rejected.values())
+
+
+def instruction_row(run_id: str, item: Instruction, position: int) -> dict[str, Any]:
+    """A row of the table of instructions."""
+    return {
+        "run_id": run_id,
+        "id": item.id,
+        "round": item.round,
+        "position": position,
+        "operator": item.operator,
+        "seed_id": item.seed_id or item.id,
+        "parent_ids": list(item.parent_ids),
+        "instruction": item.instruction,
+        "input": item.input,
+        "output": item.output,
+    }
+
+
+def instruction(row: RowMapping) -> Instruction:
+    """The inverse of `instruction_row`."""
+    return Instruction(
+        id=row["id"],
+        instruction=row["instruction"],
+        input=row["input"],
+        output=row["output"],
+        parent_ids=tuple(row["parent_ids"]),
+        seed_id=row["seed_id"],
+        round=row["round"],
+        operator=row["operator"],
+    )
+
+
+def candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
+    """A row of the table of candidates, as the evolver writes it."""
+    item = new.candidate
+    parents = item.parents or (item.parent,)
+    return {
+        "run_id": run_id,
+        "id": item.id,
+        "round": item.round,
+        "position": new.position,
+        "operator": item.operator,
+        "family": item.family,
+        "seed_id": item.parent.seed_id or item.parent.id,
+        "parent_id": item.parent.id,
+        "parent_ids": [parent.id for parent in parents],
+        "instruction": item.instruction,
+        "input": item.input,
+        "raw": new.raw,
+        "reason": new.reason,
+        "error": new.error,
+        "finish_reason": item.finish_reason,
+        "prompt_hash": new.prompt_hash,
+        "model": new.model,
+    }
+
+
+def stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[str, Score]) -> StoredCandidate:
+    """A candidate from its row, its parents by id and its scores by scorer."""
+    lineage = tuple(parents[id] for id in row["parent_ids"])
+    candidate = Candidate(
+        id=row["id"],
+        instruction=row["instruction"],
+        parent=lineage[0],
+        operator=row["operator"],
+        round=row["round"],
+        input=row["input"],
+        response=row["response"] or "",
+        finish_reason=row["finish_reason"],
+        response_finish_reason=row["response_finish_reason"] or "stop",
+        family=row["family"],
+        parents=lineage,
+        scores=scores,
+    )
+    return StoredCandidate(candidate, row["position"], row["reason"], row["error"])
+
+
+def score_rows(run_id: str, candidate_id: str, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
+    """Rows of the table of scores."""
+    return [
+        {
+            "run_id": run_id,
+            "candidate_id": candidate_id,
+            "scorer": name,
+            "value": score.value,
+            "reason": score.reason,
+            "details": dict(score.details),
+        }
+        for name, score in scores.items()
+    ]

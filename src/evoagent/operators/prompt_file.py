@@ -1,0 +1,249 @@
+"""Operators that are only a prompt: one Markdown file each, with YAML front matter and a Jinja2 body."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
+from jinja2.sandbox import SandboxedEnvironment
+from pydantic import Field, ValidationError, model_validator
+
+from evoagent.config import Strict
+from evoagent.errors import ConfigError
+from evoagent.models.roles import Style
+from evoagent.records import Instruction, content_id
+from evoagent.text import QUESTION_WORDS
+
+VARIABLES = frozenset({"instruction", "input"})
+"""What a template may use: the parent's texts. They are data, and are never read as template."""
+
+
+class WorkedExample(Strict):
+    """A parent, and what to write for it: an instruction, an addition to it, or an input."""
+
+    instruction: str = Field(min_length=1)
+    input: str = ""
+    evolved: str = ""
+    evolved_input: str = ""
+
+
+class Examples(Strict):
+    """The style for tiny models: worked examples as chat turns, then the parent.
+
+    Attributes:
+        user: template of a user turn.
+        show: how many examples are shown: those most like the parent, the most alike last.
+        writes: "instruction": the completion is the new instruction; "addition": sentences that go after the
+            parent's instruction; "input": lines that go after the parent's input.
+        opening: what every reply begins with. A model that strays from it answers, or talks about the task.
+        items: how many different things, separated by commas, a reply must hold; 0 asks for none. A tiny model falls
+            into repeating one.
+        lead: with "input": the sentence after the parent's instruction that speaks of the new lines.
+        stop: strings that end the completion.
+    """
+
+    system: str = ""
+    user: str = Field(min_length=1)
+    show: int = Field(6, ge=1)
+    writes: Literal["instruction", "addition", "input"] = "instruction"
+    opening: str = ""
+    items: int = Field(0, ge=0)
+    lead: str = ""
+    stop: tuple[str, ...] = ()
+    pairs: tuple[WorkedExample, ...] = Field(min_length=1)
+
+    def reply(self, pair: WorkedExample) -> str:
+        """What the assistant says in a worked example."""
+        return pair.evolved_input if self.writes == "input" else pair.evolved
+
+    @model_validator(mode="after")
+    def _pairs_fit(self) -> Examples:
+        key, other = ("evolved_input", "evolved") if self.writes == "input" else ("evolved", "evolved_input")
+        for number, pair in enumerate(self.pairs, 1):
+            if not getattr(pair, key) or getattr(pair, other):
+                wanted = f"expected `{key}` and no `{other}`"
+                raise ValueError(f"pairs, number {number}: {wanted} with writes: {self.writes}")
+            if not self.reply(pair).startswith(self.opening):
+                raise ValueError(f"pairs, number {number}: `{key}` does not begin with the opening {self.opening!r}")
+        if bool(self.lead) != (self.writes == "input"):
+            raise ValueError(f"lead: {'out of place' if self.lead else 'missing'} with writes: {self.writes}")
+        return self
+
+
+class PromptHead(Strict):
+    """The front matter of a prompt file.
+
+    Attributes:
+        method: what it does to an instruction, in a line.
+        source: where the method is described.
+        input: what becomes of the parent's input: kept, dropped (the new instruction stands alone), or written anew.
+        system: the system turn of the plain style; the body is its user turn.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    family: Literal["depth", "breadth"]
+    method: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    needs: tuple[str, ...] = ("evolver.generate",)
+    input: Literal["keep", "drop", "write"] = "keep"
+    system: str = ""
+    examples: Examples
+
+    @model_validator(mode="after")
+    def _inputs_agree(self) -> PromptHead:
+        if (self.input == "write") != (self.examples.writes == "input"):
+            raise ValueError(f"input: {self.input} and examples.writes: {self.examples.writes} do not go together")
+        if self.input == "drop" and self.examples.writes == "addition":
+            raise ValueError("input: drop and examples.writes: addition do not go together")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFile:
+    """A parsed prompt file. `prompt_hash` is 16 hex digits of the SHA-256 of its content."""
+
+    head: PromptHead
+    body: str
+    prompt_hash: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The operator's name."""
+        return self.head.name
+
+    @property
+    def family(self) -> str:
+        """The head's family: depth or breadth."""
+        return self.head.family
+
+    def messages(self, parent: Instruction, style: Style) -> tuple[dict[str, str], ...]:
+        """The chat that asks for an evolution of `parent`, last turn the user's."""
+        if style == "plain":
+            asked = _fill(self.body, parent.instruction, parent.input)
+            return (*_turn("system", self.head.system), *_turn("user", asked))
+        examples = self.head.examples
+        chat = list(_turn("system", examples.system))
+        for pair in nearest(examples.pairs, parent, examples.show):
+            chat += _turn("user", _fill(examples.user, pair.instruction, pair.input))
+            chat += _turn("assistant", examples.reply(pair))
+        chat += _turn("user", _fill(examples.user, parent.instruction, parent.input))
+        return tuple(chat)
+
+
+def nearest(pairs: Iterable[WorkedExample], parent: Instruction, count: int) -> list[WorkedExample]:
+    """The `count` examples to show for `parent`: those of its form (question or order, with an input or without) last.
+
+    Among equals the parent's text decides, so that different parents see different examples: a tiny model
+    imitates the last ones closely, and one order for all would give one pattern for all.
+    """
+    form = _form(parent.instruction, parent.input)
+
+    def rank(pair: WorkedExample) -> tuple[int, str]:
+        alike = sum(map(bool.__eq__, _form(pair.instruction, pair.input), form))
+        return alike, content_id(parent.instruction, pair.instruction)
+
+    return sorted(pairs, key=rank)[-count:]
+
+
+def _form(instruction: str, input: str) -> tuple[bool, bool]:
+    first = instruction.split(maxsplit=1)[:1]
+    question = instruction.rstrip().endswith("?") or bool(first and first[0].lower() in QUESTION_WORDS)
+    return question, bool(input.strip())
+
+
+def _turn(role: str, content: str) -> tuple[dict[str, str], ...]:
+    return ({"role": role, "content": content},) if content else ()
+
+
+_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@lru_cache(maxsize=256)
+def _template(source: str) -> Template:
+    return _ENVIRONMENT.from_string(source)
+
+
+def _fill(source: str, instruction: str, input: str) -> str:
+    return _template(source).render(instruction=instruction, input=input).strip()
+
+
+def load_prompt_file(path: Path) -> PromptFile:
+    """Read one prompt file.
+
+    Raises:
+        ConfigError: it is unreadable, or not a valid prompt file; names the file and the key.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    opening, _, rest = content.partition("\n")
+    head_text, fence, body = rest.partition("\n---\n")
+    if opening.strip() != "---" or not fence:
+        raise ConfigError(f"{path}: expected YAML front matter between two lines of `---`, then the prompt")
+    try:
+        head = PromptHead.model_validate(_mapping(yaml.safe_load(head_text)))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: front matter is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(_complaints(error))}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    body = body.strip()
+    for key, source in (("body", body), ("examples.user", head.examples.user)):
+        _check_template(source, f"{path}: {key}")
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return PromptFile(head=head, body=body, prompt_hash=digest, path=path)
+
+
+def load_prompt_dir(path: Path) -> list[PromptFile]:
+    """Every `*.md` of a folder but README.md, sorted by name.
+
+    Raises:
+        ConfigError: no such folder, a broken file, or two files with one operator's name.
+    """
+    if not path.is_dir():
+        found_instead = "a file" if path.exists() else "nothing"
+        raise ConfigError(f"{path}: expected a folder of prompt files, found {found_instead}")
+    found: dict[str, PromptFile] = {}
+    for file in sorted(path.glob("*.md")):
+        if file.name == "README.md":
+            continue
+        prompt = load_prompt_file(file)
+        if prompt.name in found:
+            raise ConfigError(f"{file}: name: {prompt.name!r} is taken by {found[prompt.name].path}")
+        found[prompt.name] = prompt
+    return sorted(found.values(), key=lambda prompt: prompt.name)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"front matter: expected keys and values, found {type(value).__name__}")
+    return value
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(map(str, item['loc'])) or 'front matter'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    ]
+
+
+def _check_template(source: str, where: str) -> None:
+    try:
+        used = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"{where}: not a valid template, line {error.lineno}: {error.message}") from error
+    except TemplateError as error:
+        raise ConfigError(f"{where}: not a valid template: {error}") from error
+    if unknown := sorted(used - VARIABLES):
+        raise ConfigError(f"{where}: found {', '.join(unknown)}; expected only {', '.join(sorted(VARIABLES))}")
+    if "instruction" not in used:
+        raise ConfigError(f"{where}: expected {{{{ instruction }}}} somewhere in it")
