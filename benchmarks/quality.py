@@ -3,7 +3,7 @@
     python benchmarks/quality.py RUN > table.md                    # to read, verdicts empty
     python benchmarks/quality.py RUN --verdicts FILE > table.md    # with a person's verdicts
 
-FILE holds a line a candidate: `ID genuine` or `ID no: why`. Genuine means a real, different, harder or rarer instruction.
+FILE holds a line a candidate: `ID genuine` or `ID no: why`. Genuine is a real, different, harder or rarer instruction.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Two ratios, each measured in one run on this machine. Prints them and writes benchmarks/results/ratios-MACHINE.json.
+"""Two ratios, each measured in one run on this machine. Prints them and writes benchmarks/results/ratios-*.json.
 
-evolver: generated tokens/s of the evolver node of a real run (dispatcher, request log, ledger and all) against the same engine
-handed the same requests directly. Aim: 0.9 or more.
+evolver: generated tokens/s of the evolver node of a real run (dispatcher, request log, ledger and all) against the same
+engine handed the same requests directly. Aim: 0.9 or more.
 
-ifd: rows/s of IFD and IC-IFD through the dispatcher against the reference's way, which is one row at a time in three forward
-passes (Q+A, Q, A). Aim: 2.5 or more, in float32.
+ifd: rows/s of IFD and IC-IFD through the dispatcher against the reference's way, which is one row at a time in three
+forward passes (Q+A, Q, A). Aim: 2.5 or more, in float32.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from evoagent.models.engines.threads import wait_passively
+
+wait_passively()  # as the command line does, for both sides of each ratio
 
 from evoagent.config import ModelConfig, PluginUse, RunConfig
 from evoagent.datasets.seeds import read_seeds

@@ -247,7 +247,8 @@ def test_help_and_listing_import_nothing_heavy() -> None:
         "from evoagent.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'vllm', 'transformers', 'langgraph', 'sentence_transformers', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'vllm', 'transformers', 'langgraph', 'sentence_transformers', 'sklearn'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -54,7 +54,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def dispatch(database: Database) -> Callable[..., Dispatcher]:
     def make(engine: ScriptedEngine, sampling: Sampling = WARM, **options: object) -> Dispatcher:
-        roles = {"evolver": RoleBinding(engine, sampling), "scorer": RoleBinding(engine), "embedder": RoleBinding(engine)}
+        plain = RoleBinding(engine)
+        roles = {"evolver": RoleBinding(engine, sampling), "scorer": plain, "embedder": plain}
         return Dispatcher(roles, RequestLog(database, "run"), database, **{"retry": NO_WAIT, **options})  # type: ignore[arg-type]
 
     return make
@@ -256,8 +257,7 @@ async def test_map_is_ended_by_fatal_errors_and_by_leaving_it(dispatch: Callable
     async with dispatch(Recorder(), window=4) as dispatcher:
         with pytest.raises(EngineError):
             async with aclosing(dispatcher.map(range(10), call)) as results:
-                async for _ in results:
-                    pass
+                _ = [item async for item in results]
     assert cancelled == 3
 
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, overload
 
@@ -66,7 +67,7 @@ class RetryPolicy:
     longest: float = 30.0
 
     def delay(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait after failed attempt number `attempt` (from 1); a server's own wish is honoured up to 5 min."""
+        """Seconds to wait after failed attempt number `attempt` (from 1); a server's own wish counts up to 5 min."""
         if retry_after is not None:
             return min(retry_after, 300.0)
         return min(self.first * 2.0 ** (attempt - 1), self.longest)
@@ -321,10 +322,8 @@ class Dispatcher:
             self._flush_timer = loop.call_later(FLUSH_SECONDS, lambda: self._spawn(self._flush_quietly()))
 
     async def _flush_quietly(self) -> None:
-        try:
+        with suppress(EvoAgentError):  # kept in self._fatal, which every waiting coroutine has been given
             await self.flush()
-        except EvoAgentError:
-            pass  # kept in self._fatal, which every waiting coroutine has been given
 
     # -- the engines --------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ Verb = Literal["generate", "loss", "embed"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy; `max_tokens` is always sent, since engines differ in its default."""
+    """How tokens are drawn. Temperature 0 is greedy; `max_tokens` is always sent: engines differ in its default."""
 
     temperature: float = 0.0
     top_p: float = 1.0

@@ -82,8 +82,8 @@ def _calls_per_parent(context: EvolutionContext) -> int:
 def _slice(state: EvolutionState, context: EvolutionContext) -> tuple[int, int]:
     """(first position, number of parents) of this round.
 
-    Without a wish for N survivors that is everybody. With one, it is as many parents as the yield so far lets expect to be
-    enough, a quarter more, going round the population from where the last round stopped.
+    Without a wish for N survivors that is everybody. With one, it is as many parents as the yield so far lets expect
+    to be enough, and a quarter more, going round the population from where the last round stopped.
     """
     population, wanted = state["population"], context.config.stop.survivors
     if wanted is None:

@@ -17,10 +17,10 @@ from pydantic import Field
 from evoagent.config import ModelConfig, Strict
 from evoagent.errors import EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
+from evoagent.models.engines.threads import wait_passively
 from evoagent.models.engines.tickets import Ticket
 from evoagent.models.engines.transformers import choose_device
 from evoagent.models.engines.worker import Job, Worker
-from evoagent.models.engines.threads import wait_passively
 from evoagent.models.requests import Embedding, EmbedRequest
 
 if TYPE_CHECKING:

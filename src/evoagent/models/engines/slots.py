@@ -167,7 +167,7 @@ class Decoder:
         ids = prompt_ids(self._tokenizer, request)
         if len(ids) >= self._max_length:
             raise RequestError(
-                f"the prompt has {len(ids)} tokens; the model takes at most {self._max_length}, one of them the answer's"
+                f"the prompt has {len(ids)} tokens; expected fewer than the {self._max_length} that the model takes"
             )
         return ids
 
