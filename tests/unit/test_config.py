@@ -257,7 +257,7 @@ def test_what_an_engine_can_do_may_depend_on_its_options(file: Path, manager: Pl
     ("override", "expected"),
     [
         ("eliminator.selector={top: {by: ic_idf, share: 0.5}}", "`ic_idf` is not among critic.scorers; did you mean"),
-        ("eliminator.rules.13.near_duplicate.by=lenght", "`lenght` is not among critic.scorers; expected one of"),
+        ("eliminator.rules.14.near_duplicate.by=lenght", "`lenght` is not among critic.scorers; expected one of"),
     ],
 )
 def test_a_score_that_nothing_computes_is_refused(override: str, expected: str) -> None:

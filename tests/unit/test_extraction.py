@@ -126,6 +126,7 @@ def test_what_was_extracted_is_stable_and_has_words_or_a_reason(completion: str)
         ("...\n!!", "the completion holds no words"),
         ("<|im_end|>", "the completion holds no words"),
         ("I'm sorry, but I can't help with that.", "the completion declines"),
+        ("I write it between <instruction> and </instruction>.", "the completion speaks of the markers"),
         ("As an AI language model, I cannot rewrite it.", "the completion declines"),
     ],
 )

@@ -57,7 +57,8 @@ def test_every_shipped_prompt_shows_the_parent_last_and_only_once(style: str) ->
         assert chat[-1]["role"] == "user"
         assert chat[-1]["content"].count(parent.instruction) == 1
         assert not any(parent.instruction in turn["content"] for turn in chat[:-1])
-        assert len(chat) == (2 if style == "plain" else 2 + 2 * prompt.head.examples.show)
+        shown = len(prompt.head.demonstrations) if style == "plain" else prompt.head.examples.show
+        assert len(chat) == 2 + 2 * shown
 
 
 def test_plain_prompts_show_the_input_where_there_is_one() -> None:
@@ -106,6 +107,10 @@ def test_the_hash_follows_the_content(file: PromptFile, tmp_path: Path) -> None:
         (
             HEAD.replace("source: here", "source: here\ninput: write") + BODY,
             "input: write and examples.writes: instruction",
+        ),
+        (
+            HEAD.replace("source: here", "source: here\ndemonstrations: [{instruction: Say it.}]") + BODY,
+            "demonstrations, number 1: expected `evolved` and no `evolved_input`",
         ),
         (HEAD, "body: expected {{ instruction }}"),
         (HEAD + "{{ instruction", "body: not a valid template, line 1"),

@@ -287,7 +287,9 @@ async def test_lexical_gain_counts_a_new_input() -> None:
 async def test_the_judge_decides_on_gain_where_it_is_able() -> None:
     for reply, kept in (("Equal.", False), ("different", True), ("**Not equal**", True), ("I cannot say", True)):
         models = Models(reply)
-        found = await verdict(NoInformationGain(), candidate("Name one tree of Norway."), models)
+        found = await verdict(
+            NoInformationGain(NoInformationGainConfig(min_new_words=0)), candidate("Name one tree of Norway."), models
+        )
         assert found.kept is kept
         asked = models.asked[0][-1]["content"]
         assert PARENT in asked
@@ -305,7 +307,7 @@ async def test_the_judge_decides_on_gain_where_it_is_able() -> None:
         (Repetition(), candidate("tree " * 20)),
         (Language(), candidate("Schreibe das Wort, das in der Sprache der Samen auf Birke reimt.")),
         (TemplateLeak(), candidate("Rewritten prompt: name a tree.")),
-        (NoInformationGain(), candidate("Name one tree.")),
+        (NoInformationGain(NoInformationGainConfig(min_new_words=0)), candidate("Name one tree.")),
         (Refusal(), candidate("x", response="Sorry.")),
         (EmptyResponse(), candidate("x", response="!")),
     ],
@@ -324,10 +326,12 @@ async def test_the_method_of_gain_can_be_chosen() -> None:
     models = Models("different")
     assert not (await verdict(lexical, candidate("Name the tree of Norway."), models)).kept
     assert not models.asked
-    judge = NoInformationGain(NoInformationGainConfig(method="judge"))
+    judge = NoInformationGain(NoInformationGainConfig(method="judge", min_new_words=0))
     models = Models("different", style="examples")
     assert (await verdict(judge, candidate("Name the tree of Norway."), models)).kept
     assert len(models.asked[0]) > 2
+    both = NoInformationGain(NoInformationGainConfig(method="judge"))
+    assert not (await verdict(both, candidate("Name the tree of Norway."), Models("different"))).kept
 
 
 @pytest.mark.parametrize(

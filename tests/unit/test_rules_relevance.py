@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evoagent.eliminators.relevance import NEUTRAL, Relevance, RelevanceConfig, added_text
+from evoagent.eliminators.surface import MissingInput
 from evoagent.models.requests import Loss
 from evoagent.records import Candidate, Instruction
 
@@ -60,3 +61,37 @@ async def test_the_threshold_is_configured_and_a_text_without_loss_passes() -> N
 )
 def test_what_counts_as_added(given: Candidate, added: str) -> None:
     assert added_text(given) == added
+
+
+@pytest.mark.parametrize(
+    ("instruction", "kept"),
+    [
+        ("Write a subjective title for the following email:", False),
+        ("Given a description of the symptoms, name the condition.", False),
+        ("Sort the given words by length.", False),
+        ("Sort the given words by length: pear, fig.", True),
+        ('Explain the following idiom: "black sheep".', True),
+        ("Write a title for an email about a party.", True),
+    ],
+)
+async def test_an_instruction_must_not_speak_of_an_input_that_is_not_there(instruction: str, kept: bool) -> None:
+    nobody: Any = None
+    assert (await MissingInput().judge(candidate(instruction), nobody)).kept is kept
+    with_input = candidate(instruction, input="Dear all")
+    assert (await MissingInput().judge(with_input, nobody)).kept
+    as_before = candidate(instruction, parent=instruction)
+    assert (await MissingInput().judge(as_before, nobody)).kept
+
+
+async def test_an_input_that_was_dropped_or_promised_is_missed() -> None:
+    nobody: Any = None
+    dropped = candidate("Find a title for the workshop.", parent="Title this email.", parent_input="Join our workshop!")
+    assert not (await MissingInput().judge(dropped, nobody)).kept
+    rarer = candidate("Find a title for the novel.", parent="Title this email.", parent_input="Join our workshop!")
+    assert (await MissingInput().judge(rarer, nobody)).kept
+    promised = candidate("Use a word of the list below.", parent="Use this word.", input="sea", parent_input="sea")
+    assert not (await MissingInput().judge(promised, nobody)).kept
+    delivered = candidate(
+        "Use a word of the list below.", parent="Use this word.", input="sea, sky", parent_input="sea"
+    )
+    assert (await MissingInput().judge(delivered, nobody)).kept

@@ -48,10 +48,10 @@ class NoInformationGainConfig(Strict):
 
     method: Literal["auto", "judge", "lexical"] = Field(
         "auto",
-        description="judge: reject what the judge calls equal to the parent. lexical: reject what adds too few words "
-        "of content. auto: lexical where the judge is so small that it needs worked examples, else judge.",
+        description="lexical: reject what adds too few words of content. judge: reject that, and what the judge calls "
+        "equal to the parent. auto: lexical where the judge is so small that it needs worked examples, else judge.",
     )
-    min_new_words: int = Field(2, ge=1, description="lexical: new words of content that make a gain.")
+    min_new_words: int = Field(2, ge=0, description="New words of content that make a gain; 0 leaves it to the judge.")
     max_tokens: int = Field(8, ge=1, description="judge: length of a reply; one word is asked for.")
 
 
@@ -66,10 +66,14 @@ class NoInformationGain(Eliminator):
         method = self.config.method
         if method == "auto":
             method = "lexical" if models.judge.style == "examples" else "judge"
-        return self._lexical(candidate) if method == "lexical" else await self._ask(candidate, models)
+        verdict = self._lexical(candidate)
+        if method == "lexical" or not verdict.kept:
+            return verdict
+        return await self._ask(candidate, models)
 
     def _lexical(self, candidate: Candidate) -> Verdict:
-        child, parent = compared(candidate)
+        # Words of the parent's input are not new: spelling it out in the instruction asks for nothing more.
+        child, parent = compared(candidate)[0], candidate.parent.prompt_text
         figure, limit = len(content_words(child) - content_words(parent)), self.config.min_new_words
         if figure >= limit:
             return KEEP

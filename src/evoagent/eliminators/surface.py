@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -63,12 +64,42 @@ class Unchanged(Eliminator):
         return Verdict(False, "unchanged", figure, limit, detail)
 
 
+class MissingInput(Eliminator):
+    """Rejects instructions without an input that speak of one: "the following email", "the given words"."""
+
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """Look for a reference at which nothing follows. What the parent says itself, without an input too, passes."""
+        text, parent = candidate.instruction, candidate.parent
+        if candidate.input:
+            # A list that is promised, where there is still only the input of the parent.
+            promised = candidate.input == parent.input and _BELOW.search(text) and not _BELOW.search(parent.instruction)
+            gone: set[str] = set()
+        else:
+            promised = _REFERENCE.search(text) and (parent.input or not _REFERENCE.search(parent.instruction))
+            # "The workshop" of an input that was dropped.
+            gone = {noun.lower() for noun in _DEFINITE.findall(text)} & set(words(parent.input))
+        if (promised or gone) and not _CONTENT.search(text):
+            return Verdict(False, "missing_input", 1, 1, "speaks of an input that is not there")
+        return KEEP
+
+
+_BELOW = re.compile(r"\b(list|table|words|options|text|passage|data)\b[^.?!]{0,40}\bbelow\b", re.IGNORECASE)
+_DEFINITE = re.compile(r"\bthe ([a-z]{4,})\b", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"\b(the|this|these|those|each of the|all of the) (following|given|provided|above|below)\b"
+    r"|\bgiven (a|the) description\b|\b(which|each|all|any|one) of (these|those)\b"
+    r"|\b(below|following|this)( \w+)?:\s*$",
+    re.IGNORECASE,
+)
+_CONTENT = re.compile(r":\s*\S|[\"“'‘`][^\"”'’`\n]{3,}[\"”'’`]|\n")  # what is spoken of stands in the text itself
+
+
 class LengthRatioConfig(Strict):
     """Parameters of `length_ratio`, all in words of the instruction without its input."""
 
     min_ratio: float = Field(0.35, ge=0, description="Shorter than this share of the parent is too short.")
     max_ratio: float = Field(4.0, gt=0, description="Longer than this many times the parent is too long …")
-    grace_words: int = Field(40, ge=0, description="… unless it is longer by no more words than this.")
+    grace_words: int = Field(60, ge=0, description="… unless it is longer by no more words than this.")
     min_words: int = Field(3, ge=0, description="Shorter than this is too short, whatever the parent.")
     max_words: int = Field(400, ge=1, description="Longer than this is too long, whatever the parent.")
 

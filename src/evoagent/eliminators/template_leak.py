@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ class TemplateLeakConfig(Strict):
         description="A run of words out of a worked example of the operators' prompts is a copy if this many of its "
         "words stand in no other example: what they have in common is the pattern that is asked for.",
     )
+    copied_prompt_words: int = Field(5, ge=3, description="A run of this many words out of a prompt itself is a copy.")
     prompts: str | None = Field(
         None, description="Folder of the operators' prompt files; null for those that come with evoagent."
     )
@@ -71,6 +73,7 @@ class TemplateLeak(Eliminator):
         self._folder = Path(self.config.prompts).expanduser() if self.config.prompts else None
         self._examples: list[list[str]] = []
         self._common: frozenset[str] = frozenset()
+        self._prompts: list[list[str]] = []
 
     async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:
         """Read the worked examples.
@@ -79,7 +82,9 @@ class TemplateLeak(Eliminator):
             ConfigError: a prompt file is broken.
         """
         # Every reply has to begin with the opening, so that is no copy.
-        found = {found.text.removeprefix(found.opening) for found in worked_examples(self._folder or prompts_dir())}
+        folder = self._folder or prompts_dir()
+        self._prompts = [words(_TEMPLATE.sub(" ", front_matter(path)[1])) for path in prompt_files(folder)]
+        found = {found.text.removeprefix(found.opening) for found in worked_examples(folder)}
         self._examples = [words(text) for text in sorted(found)]
         counts = Counter(word for example in self._examples for word in set(example))
         self._common = frozenset(word for word, count in counts.items() if count > 1)
@@ -99,7 +104,20 @@ class TemplateLeak(Eliminator):
             copied = longest_copy(text, example, self._common)
             if copied >= limit and copied > longest_copy(parent, example, self._common):
                 return Verdict(False, "template_leak", copied, limit, f"copies the example {' '.join(example)[:80]!r}")
+        limit, nothing = self.config.copied_prompt_words, frozenset[str]()
+        for prompt in self._prompts:
+            copied = longest_copy(text, prompt, nothing)
+            if copied >= limit and copied > longest_copy(parent, prompt, nothing):
+                return Verdict(False, "template_leak", copied, limit, "copies the words of a prompt")
         return KEEP
+
+
+_TEMPLATE = re.compile(r"\{[{%][^}]{0,200}[}%]\}")
+
+
+def prompt_files(folder: Path) -> list[Path]:
+    """The operators' prompt files in `folder`."""
+    return [path for path in sorted(folder.glob("*.md")) if path.name != "README.md"]
 
 
 class WorkedText(NamedTuple):
@@ -112,9 +130,7 @@ class WorkedText(NamedTuple):
 
 def worked_examples(folder: Path) -> Iterator[WorkedText]:
     """The texts of the worked examples in `folder`'s prompt files."""
-    for path in sorted(folder.glob("*.md")):
-        if path.name == "README.md":
-            continue
+    for path in prompt_files(folder):
         examples: Any = front_matter(path)[0].get("examples")
         if not isinstance(examples, dict) or not isinstance(examples.get("pairs"), list):
             continue

@@ -73,6 +73,8 @@ _INPUT_LABEL = re.compile(r"^[*_#\s]{0,6}(?:new |the )?input[*_]{0,3} ?:[*_]{0,2
 _APOLOGY = re.compile(
     r"\A(?:i'?m|i’m|i am) (?:sorry|unable|afraid)\b[^\n.?!]{0,40}(?:,| but| i )|\Aas an ai\b", re.IGNORECASE
 )
+_MARKER = re.compile(r"</?(?:instruction|task)>", re.IGNORECASE)
+_INPUT_MARKER = re.compile(r"</?input>", re.IGNORECASE)
 _QUOTES = {'"': '"', "“": "”", "«": "»", "'": "'", "`": "`", "**": "**"}
 
 
@@ -177,6 +179,8 @@ def extract(completion: str, *, with_input: bool = False) -> Extraction:
     if not any(letter.isalnum() for letter in text):
         reason = "the completion holds no words" if completion.strip() else "the completion is empty"
         return Extraction("", reason=reason, steps=tuple(steps))
+    if _MARKER.search(text):
+        return Extraction("", reason="the completion speaks of the markers", steps=tuple(steps))
     if _APOLOGY.match(text):
         return Extraction("", reason="the completion declines", steps=tuple(steps))
     return Extraction(text, input=input or None, steps=tuple(steps))
@@ -210,16 +214,9 @@ def _marked(text: str, tag: str) -> str | None:
         found = text[: ends[0]]
     else:
         return None
-    found = _without_markers(found).strip()
+    found = _MARKER.sub("", _INPUT_MARKER.split(found, maxsplit=1)[0]).strip()
     # The "and" of "between <instruction> and </instruction>" is no instruction.
     return found if found and (tag == "input" or found.lower() != "and") else None
-
-
-_MARKER = re.compile(r"</?(?:instruction|task)>|</?input>.*", re.IGNORECASE | re.DOTALL)
-
-
-def _without_markers(text: str) -> str:
-    return _MARKER.sub("", text)
 
 
 def _split_input(text: str, steps: list[str]) -> tuple[str, str | None]:

@@ -84,6 +84,7 @@ class PromptHead(Strict):
         source: where the method is described.
         input: what becomes of the parent's input: kept, dropped (the new instruction stands alone), or written anew.
         system: the system turn of the plain style; the body is its user turn.
+        demonstrations: whole evolutions, shown as turns of the plain style: they teach the form more surely than words.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -93,12 +94,17 @@ class PromptHead(Strict):
     needs: tuple[str, ...] = ("evolver.generate",)
     input: Literal["keep", "drop", "write"] = "keep"
     system: str = ""
+    demonstrations: tuple[WorkedExample, ...] = ()
     examples: Examples
 
     @model_validator(mode="after")
     def _inputs_agree(self) -> PromptHead:
         if (self.input == "write") != (self.examples.writes == "input"):
             raise ValueError(f"input: {self.input} and examples.writes: {self.examples.writes} do not go together")
+        for number, pair in enumerate(self.demonstrations, 1):
+            if not pair.evolved or bool(pair.evolved_input) != (self.input == "write"):
+                both = "`evolved` and `evolved_input`" if self.input == "write" else "`evolved` and no `evolved_input`"
+                raise ValueError(f"demonstrations, number {number}: expected {both} with input: {self.input}")
         if self.input == "drop" and self.examples.writes == "addition":
             raise ValueError("input: drop and examples.writes: addition do not go together")
         return self
@@ -125,16 +131,22 @@ class PromptFile:
 
     def messages(self, parent: Instruction, style: Style) -> tuple[dict[str, str], ...]:
         """The chat that asks for an evolution of `parent`, last turn the user's."""
+        head, examples = self.head, self.head.examples
         if style == "plain":
-            asked = _fill(self.body, parent.instruction, parent.input)
-            return (*_turn("system", self.head.system), *_turn("user", asked))
-        examples = self.head.examples
-        chat = list(_turn("system", examples.system))
-        for pair in nearest(examples.pairs, parent, examples.show):
-            chat += _turn("user", _fill(examples.user, pair.instruction, pair.input))
-            chat += _turn("assistant", examples.reply(pair))
-        chat += _turn("user", _fill(examples.user, parent.instruction, parent.input))
-        return tuple(chat)
+            system, template = head.system, self.body
+            shown = [(pair, _marked(pair)) for pair in head.demonstrations]
+        else:
+            system, template = examples.system, examples.user
+            shown = [(pair, examples.reply(pair)) for pair in nearest(examples.pairs, parent, examples.show)]
+        chat = [_turn("system", system)] if system else []
+        for pair, reply in shown:
+            chat += [_turn("user", _fill(template, pair.instruction, pair.input)), _turn("assistant", reply)]
+        return (*chat, _turn("user", _fill(template, parent.instruction, parent.input)))
+
+
+def _marked(pair: WorkedExample) -> str:
+    text = f"<instruction>{pair.evolved}</instruction>"
+    return f"{text}\n<input>\n{pair.evolved_input}\n</input>" if pair.evolved_input else text
 
 
 def nearest(pairs: Iterable[WorkedExample], parent: Instruction, count: int) -> list[WorkedExample]:
@@ -158,8 +170,8 @@ def _form(instruction: str, input: str) -> tuple[bool, bool]:
     return question, bool(input.strip())
 
 
-def _turn(role: str, content: str) -> tuple[dict[str, str], ...]:
-    return ({"role": role, "content": content},) if content else ()
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

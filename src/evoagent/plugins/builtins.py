@@ -127,6 +127,7 @@ def _instruction_rules() -> Iterator[EliminatorSpec]:
         ),
         ("repetition", "surface:Repetition", RepetitionConfig, (), "the same words over and over"),
         ("language", "language:Language", LanguageConfig, (), "another script or language than the parent's"),
+        ("missing_input", "surface:MissingInput", None, (), "speaks of an input that is not there"),
         ("template_leak", "template_leak:TemplateLeak", TemplateLeakConfig, (), "words or examples of the prompt"),
         (
             "not_an_instruction",
