@@ -38,8 +38,10 @@ class Script:
     """
 
     def generate(self, request: GenerateRequest) -> str:
-        """Continue: the last line of the prompt with a requirement that depends on the request's seed."""
-        text = (request.text or request.messages[-1][1]).strip().splitlines()
+        """Continue the prompt's <task>, or its last line, with a requirement that depends on the request's seed."""
+        prompt = request.text or request.messages[-1][1]
+        _, tag, task = prompt.rpartition("<task>")
+        text = (task.partition("</task>")[0] if tag else prompt).strip().splitlines()
         number = request.seed % 9973 or int(hashlib.sha256("".join(text).encode()).hexdigest()[:3], 16)
         return f"{text[-1] if text else ''} Use exactly {number} words and name a source."
 
