@@ -202,6 +202,9 @@ def fingerprint(config: RunConfig) -> str:
     valid, and decisions are taken anew from it.
     """
     content = config.model_dump(mode="json")
+    for role in content["models"].values():
+        if role is not None:
+            role.pop("options")  # memory, threads, addresses; what changes answers is in the engine's identity
     for path in NOT_IDENTITY:
         node = content
         *parents, leaf = path.split(".")
@@ -226,6 +229,9 @@ NOT_IDENTITY = (
 def decisions(config: RunConfig) -> str:
     """Fingerprint of everything that decides which rows survive; equal means the same dataset."""
     content = config.model_dump(mode="json", exclude={"name": True, "output": True, "window": True, "seeds": {"path"}})
+    for role in content["models"].values():
+        if role is not None:
+            role.pop("options")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

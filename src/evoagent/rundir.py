@@ -94,16 +94,25 @@ def choose_run(
     last = store.last_run()
     if last is not None:
         _check_identity(store, directory, config, last, identity)
-        if last.status == "running" and last.decisions == decisions(config):
+        # A budget of tokens or minutes would be spent anew if a run that it ended were decided once more.
+        budgeted = config.stop.tokens is not None or config.stop.minutes is not None
+        again = last.status == "running" or (last.status == "done" and budgeted)
+        if again and last.decisions == decisions(config):
+            _write_config(directory, _anchored(config, base))
             return last, True
-    else:
-        store.set_meta(identity)
     dumped = config.model_dump(mode="json")
-    store.begin_run(uuid.uuid4().hex[:16], decisions(config), dumped, seeds.instructions, len(seeds.bad))
-    (directory / "config.yaml").write_text(dump_yaml(_anchored(config, base)), encoding="utf-8")
+    run_id = uuid.uuid4().hex[:16]
+    store.begin_run(run_id, decisions(config), dumped, seeds.instructions, len(seeds.bad), identity)
+    _write_config(directory, _anchored(config, base))
     begun = store.last_run()
     assert begun is not None
     return begun, False
+
+
+def _write_config(directory: Path, config: RunConfig) -> None:
+    partial = directory / "config.yaml.partial"
+    partial.write_text(dump_yaml(config), encoding="utf-8")
+    os.replace(partial, directory / "config.yaml")
 
 
 def _anchored(config: RunConfig, base: Path) -> RunConfig:

@@ -26,7 +26,7 @@ from evoagent.nodes.critic import checked, score
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score
 from evoagent.scorers.base import PopulationScorer
-from evoagent.session import Model, load_models, prompt_style
+from evoagent.session import Model, check_capabilities, load_models, prompt_style
 from evoagent.state import LoadedScorer
 
 
@@ -78,7 +78,9 @@ async def score_file(
     if not total:
         raise DataError(f"{data}: " + (f"all {len(broken)} rows are broken" if broken else "has no rows"))
     form = recognise([row for _, row in islice(read_rows(data, []), HEAD)], where=str(data))
-    bindings = _bind(load_models(models_config, Path.cwd(), manager))
+    models = load_models(models_config, Path.cwd(), manager)
+    check_capabilities(models, list(specs))
+    bindings = _bind(models)
     with ExitStack() as stack:
         database = Database(log if log is not None else ":memory:")
         stack.callback(database.close)
@@ -96,7 +98,7 @@ async def score_file(
             async for row, scores in _in_order(data, form, scorers, population, dispatcher):
                 number += 1
                 missing.update(name for name, item in scores.items() if item.value is None)
-                out.write(json.dumps(_scored(row, scores), ensure_ascii=False) + "\n")
+                out.write(json.dumps(_scored(row, scores), ensure_ascii=False, default=str) + "\n")
                 listen(NodeProgress("score", 1, number, total, 0.0))
             await dispatcher.flush()
             listen(NodeFinished("score", 1, number, 0.0))

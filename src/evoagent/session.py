@@ -119,7 +119,8 @@ def check_capabilities(models: list[Model], specs: list[PluginSpec]) -> None:
                 )
 
 
-def _used_specs(config: RunConfig, manager: PluginManager) -> list[PluginSpec]:
+def used_specs(config: RunConfig, manager: PluginManager) -> list[PluginSpec]:
+    """The specs of every operator, scorer, rule and selector that `config` names."""
     named = [("operator", use.name) for use in config.evolver.operators]
     named += [("scorer", use.name) for use in config.critic.scorers]
     named += [("eliminator", use.name) for use in config.eliminator.rules]
@@ -158,7 +159,7 @@ async def open_run(
     selector = manager.build("selector", config.eliminator.selector)
     seeds = read_seeds(config.seeds, base)
     models = load_models(config.models, base, manager)
-    check_capabilities(models, _used_specs(config, manager))
+    check_capabilities(models, used_specs(config, manager))
 
     with ExitStack() as stack:
         stack.enter_context(locked(directory))
@@ -192,19 +193,22 @@ async def open_run(
                 finish=lambda summary: _finish(context, record, summary, seeds, models, manager),
                 listen=listen,
                 observe=manager.notify,
+                summary=record.summary if record.status == "done" else None,
                 seconds_before=record.seconds,
                 tokens_before=int(sum(role["prompt"] + role["completion"] for role in log.usage().values())),
             )
             try:
                 yield context
             finally:
-                seconds = context.seconds - context.seconds_before
-                await database.run(store.add_seconds, record.id, seconds)
+                await context.save_seconds()
 
 
 async def run_graph(context: EvolutionContext) -> dict[str, Any]:
     """Run, or go on with, the graph of an open run; returns its summary."""
     async with AsyncSqliteSaver.from_conn_string(str(context.directory / CHECKPOINTS)) as saver:
+        if context.summary is not None:  # it is done already: write the same dataset again
+            await context.store.database.run(context.finish, context.summary)
+            return context.summary
         graph = build_graph().compile(checkpointer=saver, name="evoagent")
         config: Any = {
             "configurable": {"thread_id": context.run_id},

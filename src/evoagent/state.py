@@ -90,14 +90,23 @@ class EvolutionContext:
     observe: Callable[[Event], None] = lambda event: None
     """Tells the observers among the plugins; never raises."""
     started: float = field(default_factory=time.monotonic)
+    summary: dict[str, Any] | None = None
+    """Set if the run was done before this process began."""
     seconds_before: float = 0.0
     tokens_before: int = 0
+    _saved_seconds: float = 0.0
     _prepared: asyncio.Task[None] | None = None
 
     @property
     def models(self) -> Models:
         """The roles, on nobody's behalf; nodes scope them to a caller."""
         return Models(self.dispatcher)
+
+    async def save_seconds(self) -> None:
+        """Write the time spent so far, so that a budget of minutes outlives a killed process."""
+        spent = time.monotonic() - self.started
+        delta, self._saved_seconds = spent - self._saved_seconds, spent
+        await self.store.database.run(self.store.add_seconds, self.run_id, delta)
 
     async def prepare_rules(self) -> None:
         """Give every rule the seeds, once a process, before its first verdict."""

@@ -108,6 +108,25 @@ async def test_a_second_run_asks_nothing_and_gives_the_same(toy_config: Make, ru
     assert query(tmp_path / "run", "select count(*) from runs") == [(2,)], "nothing is deleted"
 
 
+@pytest.mark.parametrize("stop", [{"rounds": 9, "tokens": 300}, {"rounds": 9, "minutes": 1e-6}])
+async def test_a_budget_is_not_spent_anew_by_the_same_command(
+    toy_config: Make, run_toy: Run, tmp_path: Path, stop: dict[str, Any]
+) -> None:
+    first = await run_toy(toy_config(stop=stop))
+    dataset = (tmp_path / "run" / "dataset" / "train.jsonl").read_bytes()
+    second = await run_toy(toy_config(stop=stop))
+    assert second == first
+    assert (tmp_path / "run" / "dataset" / "train.jsonl").read_bytes() == dataset
+
+
+async def test_a_path_with_any_character_holds_its_own_ledger(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
+    directory = tmp_path / "what? #1 100%"
+    await run_toy(toy_config(), directory)
+    assert (directory / "ledger.db").is_file()
+    again = await run_toy(toy_config(), directory)
+    assert again["requests"]["sent"] == 0
+
+
 async def test_another_threshold_reuses_all_model_work(toy_config: Make, run_toy: Run) -> None:
     first = await run_toy(toy_config(stop={"rounds": 1}))
     half = {"rules": ["even"], "selector": {"top": {"by": "digits", "share": 0.5}}}

@@ -200,6 +200,35 @@ async def test_an_engine_s_failure_reaches_everyone_who_waits(
     assert engine.closed == 1
 
 
+async def test_an_engine_that_returns_rubbish_ends_the_run_and_hangs_nobody(
+    dispatch: Callable[..., Dispatcher],
+) -> None:
+    class Rubbish(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            return ["not a completion"] * len(requests)  # type: ignore[list-item]
+
+    async with dispatch(Rubbish()) as dispatcher:
+        with pytest.raises(EngineError, match="internal error"):
+            await asyncio.wait_for(ask(dispatcher, "a"), 5)
+
+
+async def test_a_server_that_goes_away_is_not_taken_for_a_bad_request(dispatch: Callable[..., Dispatcher]) -> None:
+    class Drains(Script):
+        left = 5
+
+        def generate(self, request: GenerateRequest) -> str:
+            Drains.left -= 1
+            if Drains.left < 0:
+                raise TransientError("connection refused")
+            return "fine"
+
+    async with dispatch(Recorder(Drains(), Lane(batch=1, parallel=4)), retry=RetryPolicy(3, 0.01)) as dispatcher:
+        results = await asyncio.gather(*(ask(dispatcher, f"{n}") for n in range(12)), return_exceptions=True)
+    failures = [result for result in results if isinstance(result, Exception)]
+    assert len(failures) == 7
+    assert all(isinstance(failure, EngineError) for failure in failures), "the run stops and can be resumed"
+
+
 async def test_a_ledger_that_cannot_be_written_ends_the_run_and_keeps_what_it_has(
     database: Database, dispatch: Callable[..., Dispatcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import LedgerError
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import Resume, check_directory
-from evoagent.session import Listener, load_models, open_run, run_graph
+from evoagent.session import Listener, check_capabilities, load_models, open_run, run_graph, used_specs
 
 INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
 
@@ -33,10 +34,10 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on", err=True)
         sys.exit(INTERRUPTED)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
+        where, why = getattr(error, "filename", None) or directory, getattr(error, "strerror", None) or error
         raise LedgerError(
-            f"{error.filename or directory}: {error.strerror or error}; everything so far is kept: "
-            "mend it and run the same command again"
+            f"{where}: {why}; everything so far is kept: mend it and run the same command again"
         ) from error
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))
@@ -47,8 +48,8 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
 async def _run(
     loaded: LoadedConfig, directory: Path, manager: PluginManager, resume: Resume, listen: Listener
 ) -> dict[str, Any]:
-    _cancel_on_sigint()
     async with open_run(loaded.config, loaded.base, directory, manager, resume=resume, listen=listen) as context:
+        _cancel_on_sigint()  # before, asyncio's own handling serves: nothing has been asked yet
         return await run_graph(context)
 
 
@@ -101,6 +102,7 @@ def plan(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, as_js
     check_directory(directory, "auto")
     seeds = read_seeds(config.seeds, loaded.base)
     models = load_models(config.models, loaded.base, manager)
+    check_capabilities(models, used_specs(config, manager))
     per_parent = config.evolver.samples * (len(config.evolver.operators) if config.evolver.schedule == "all" else 1)
     found = {
         "run": str(directory),

@@ -41,6 +41,8 @@ def score_command(
             log, target = None, sys.stdout
             outcome = asyncio.run(score_file(data, uses, models, target, log, manager, listen))
         else:
+            if out.is_dir():
+                raise UserError(f"--out {out}: found a folder, expected the name of a file")
             log = out.with_name(out.name + ".ledger.db")
             part = out.with_name(out.name + ".part")
             try:
@@ -54,7 +56,7 @@ def score_command(
 
 def _create(path: Path) -> TextIO:
     try:
-        return path.open("w", encoding="utf-8")
+        return path.open("w", encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
 

@@ -72,10 +72,12 @@ class MissingInput(Eliminator):
         text, parent = candidate.instruction, candidate.parent
         if candidate.input:
             # A list that is promised, where there is still only the input of the parent.
-            promised = candidate.input == parent.input and _BELOW.search(text) and not _BELOW.search(parent.instruction)
+            unkept = candidate.input == parent.input and not _BELOW.search(parent.instruction)
+            promised = unkept and _BELOW.search(text) is not None
             gone: set[str] = set()
         else:
-            promised = _REFERENCE.search(text) and (parent.input or not _REFERENCE.search(parent.instruction))
+            unkept = bool(parent.input) or not _REFERENCE.search(parent.instruction)
+            promised = unkept and _REFERENCE.search(text) is not None
             # "The workshop" of an input that was dropped.
             gone = {noun.lower() for noun in _DEFINITE.findall(text)} & set(words(parent.input))
         if (promised or gone) and not _CONTENT.search(text):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Table, create_engine, event, select
+from sqlalchemy import URL, Connection, Table, create_engine, event, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -36,10 +36,11 @@ class Database:
         """
         self.name = str(target)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        url = target if isinstance(target, str) and "://" in target else f"sqlite:///{target}"
+        remote = isinstance(target, str) and "://" in target
+        url = make_url(str(target)) if remote else URL.create("sqlite", database=str(target))
         # The file is used by this process alone, so one connection, handed from call to call, is enough.
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False}, "poolclass": StaticPool}
-        self._engine = create_engine(url, **(options if url.startswith("sqlite") else {}))
+        self._engine = create_engine(url, **(options if url.get_backend_name() == "sqlite" else {}))
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_pragmas)
         try:
@@ -50,6 +51,8 @@ class Database:
 
     def _check_version(self) -> None:
         with self.transaction() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # else the driver commits each table by itself
             fresh = not connection.dialect.has_table(connection, "meta")
             if fresh:
                 schema.metadata.create_all(connection)
@@ -82,7 +85,8 @@ class Database:
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `function` in the ledger's thread and await its result."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+        # Shielded: a write that was handed over is done, whatever happens to the one who waits for it.
+        return await asyncio.shield(loop.run_in_executor(self._executor, lambda: function(*args, **kwargs)))
 
     def close(self) -> None:
         """Wait for pending calls and close the connection."""

@@ -40,11 +40,6 @@ class Store:
         with self.database.transaction() as connection:
             return connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == key))
 
-    def set_meta(self, values: Mapping[str, str]) -> None:
-        """Store settings; those that are there already stay as they are."""
-        with self.database.transaction() as connection:
-            self.database.insert(connection, schema.meta, [{"key": k, "value": v} for k, v in values.items()])
-
     def last_run(self) -> RunRecord | None:
         """The newest run, or None in a new ledger."""
         columns = [schema.runs.c[name] for name in RunRecord.__slots__]
@@ -54,9 +49,19 @@ class Store:
         return RunRecord(**row) if row else None
 
     def begin_run(
-        self, run_id: str, decisions: str, config: Mapping[str, Any], seeds: Iterable[Instruction], bad: int
+        self,
+        run_id: str,
+        decisions: str,
+        config: Mapping[str, Any],
+        seeds: Iterable[Instruction],
+        bad: int,
+        identity: Mapping[str, str],
     ) -> None:
-        """Open a new run with its seeds as the population of round 1; an unfinished one before it is abandoned."""
+        """Open a new run with its seeds as the population of round 1; an unfinished one before it is abandoned.
+
+        Args:
+            identity: settings of the whole directory, stored with its first run.
+        """
         runs = schema.runs
         with self.database.transaction() as connection:
             connection.execute(update(runs).where(runs.c.status == "running").values(status="abandoned"))
@@ -64,6 +69,7 @@ class Store:
             row = {"id": run_id, "number": number, "status": "running", "decisions": decisions, "config": dict(config)}
             row |= {"seeds_bad": bad, "seconds": 0.0, "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
             connection.execute(runs.insert(), [row])
+            self.database.insert(connection, schema.meta, [{"key": k, "value": v} for k, v in identity.items()])
             members, places = [], []
             for position, seed in enumerate(seeds):
                 members.append(instruction_row(run_id, seed, position))

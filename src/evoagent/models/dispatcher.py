@@ -210,9 +210,13 @@ class Dispatcher:
                 outcome: R | Exception = await call(item)
             except Exception as error:
                 outcome = error
+            except asyncio.CancelledError:
+                if closing:
+                    raise
+                outcome = RuntimeError("the plugin let a cancellation escape")
             done.put_nowait((item, outcome))
 
-        exhausted, outstanding = False, 0
+        exhausted, outstanding, closing = False, 0, False
         try:
             while True:
                 while not exhausted and outstanding < self.window:
@@ -233,6 +237,7 @@ class Dispatcher:
                     raise outcome
                 yield item, outcome
         finally:
+            closing = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -387,12 +392,13 @@ class Dispatcher:
             self._resolve(pending, RequestError(f"{type(outcome).__name__}: {outcome}"))
 
     def _retry_later(self, line: _Line, pending: _Pending, error: TransientError) -> None:
-        if pending.attempts == 0:
-            pending.successes_before = line.successes
+        # Whether anything has worked since this request's last attempt: a server that went away served others before.
+        alive = pending.attempts > 0 and line.successes > pending.successes_before
+        pending.successes_before = line.successes
         pending.attempts += 1
         if pending.attempts >= self._retry.attempts:
             message = f"failed {pending.attempts} times, last with: {error}"
-            if line.successes > pending.successes_before:
+            if alive:
                 self._resolve(pending, RequestError(message))  # the engine serves others: it is this request
             else:
                 self._fail(EngineError(f"{line.engine.identity}: {message}; run the same command again to go on"))
@@ -439,7 +445,14 @@ class Dispatcher:
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody may wait for ever because of a bug: whatever ends a background task early ends the run."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            known = error if isinstance(error, EvoAgentError) else None
+            self._fail(known or EngineError(f"internal error: {type(error).__name__}: {error}"))
 
 
 def _retrieve(future: asyncio.Future[Result]) -> None:

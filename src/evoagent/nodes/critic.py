@@ -37,6 +37,7 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
         return await _criticise(stored, context, screening)
 
     async def write(rows: list[Critique]) -> None:
+        await context.save_seconds()
         await run(context.store.save_critiques, context.run_id, round, rows)
 
     async with Batcher[Critique](write) as batch:
@@ -48,6 +49,7 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
                 await batch.add(outcome)
                 progress.advance()
         await context.dispatcher.flush()
+        await context.save_seconds()
     await _score_population(context, round)
     progress.finish()
     return {}

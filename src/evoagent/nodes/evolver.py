@@ -57,6 +57,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         return await _evolve(assignment, context.models, model)
 
     async def write(rows: list[NewCandidate]) -> None:
+        await context.save_seconds()
         await run(context.store.add_candidates, context.run_id, rows)
 
     async with Batcher[NewCandidate](write) as batch:
@@ -69,6 +70,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
                     await batch.add(outcome)
                 progress.advance()
         await context.dispatcher.flush()
+        await context.save_seconds()
     progress.finish()
     totals = await run(context.store.totals, context.run_id)
     return {"candidates": totals.candidates}
@@ -91,7 +93,8 @@ def _slice(state: EvolutionState, context: EvolutionContext) -> tuple[int, int]:
     calls = _calls_per_parent(context)
     share = max(state["survivors"], 0.5) / max(state["candidates"], 1) if state["candidates"] else 0.5
     missing = wanted - state["survivors"]
-    count = min(population, max(1, math.ceil(1.25 * missing / (share * calls))))
+    # A few more than that: with one survivor missing, a round of two candidates is too easily barren.
+    count = min(population, math.ceil(1.25 * missing / (share * calls)) + math.ceil(16 / calls))
     first = (state["candidates"] // calls) % max(population, 1)
     return first, count
 
