@@ -66,6 +66,9 @@ def main() -> None:
     except EvoAgentError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
     except BrokenPipeError:
         # Whoever reads our standard output has seen enough.
         sys.stderr.close()
