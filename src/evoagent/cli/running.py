@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import os
+import shlex
+import shutil
 import signal
 import sqlite3
 import sys
@@ -86,9 +88,15 @@ def describe(summary: dict[str, Any]) -> str:
             f"requests    {requests['sent']:,} sent, {requests['cached']:,} from the log",
             f"tokens      {tokens:,} in {summary['seconds']:.0f} s",
             f"dataset     {directory}/dataset/train.jsonl",
-            f"next        evoagent lineage {directory} --row 1",
+            f"next        {command()} lineage {shlex.quote(directory)} --row 1",
         ]
     )
+
+
+def command() -> str:
+    """How to type this program's name: its path where it is not on the PATH, as in a virtual environment's folder."""
+    typed = sys.argv[0]
+    return "evoagent" if shutil.which("evoagent") or not typed.endswith("evoagent") else os.path.relpath(typed)
 
 
 def by_number(rejected: dict[str, int]) -> list[tuple[str, int]]:
