@@ -135,7 +135,7 @@ class Store:
     ) -> list[StoredCandidate]:
         """A page of the candidates of `round` in order of position, from behind position `after`."""
         table = schema.candidates
-        query = select(table).where(table.c.run_id == run_id, table.c.round == round, table.c.position > after)
+        query = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.round == round, table.c.position > after)
         if undecided:
             decided = select(schema.verdicts.c.candidate_id).where(schema.verdicts.c.run_id == run_id)
             query = query.where(table.c.id.not_in(decided))
@@ -338,7 +338,11 @@ class Store:
         """A candidate with its verdict, or a seed, by its identifier."""
         table = schema.candidates
         with self.database.transaction() as connection:
-            row = connection.execute(select(table).where(table.c.run_id == run_id, table.c.id == id)).mappings().first()
+            row = (
+                connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id, table.c.id == id))
+                .mappings()
+                .first()
+            )
             if row is None:
                 return self._instructions(connection, run_id, [id]).get(id)
             return self._assemble(connection, run_id, [row])[0], self._verdicts(connection, run_id, [id]).get(id)
@@ -346,7 +350,7 @@ class Store:
     def children(self, run_id: str, parent_id: str) -> list[tuple[StoredCandidate, Verdict | None]]:
         """All candidates that were made from `parent_id`, with their verdicts, in order of round."""
         table = schema.candidates
-        query = select(table).where(table.c.run_id == run_id, table.c.parent_id == parent_id)
+        query = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.parent_id == parent_id)
         with self.database.transaction() as connection:
             rows = connection.execute(query.order_by(table.c.round, table.c.position)).mappings().all()
             verdicts = self._verdicts(connection, run_id, [row["id"] for row in rows])
@@ -373,12 +377,14 @@ def _kept(run_id: str) -> Select[Any]:
     """The rows of the candidates that survived, in order of round and position."""
     table, verdict = schema.candidates, schema.verdicts
     return (
-        select(table)
+        select(*_COLUMNS)
         .select_from(table.join(verdict, _JUDGED))
         .where(table.c.run_id == run_id, verdict.c.kept)
         .order_by(table.c.round, table.c.position)
     )
 
+
+_COLUMNS = [column for column in schema.candidates.c if column.name != "raw"]  # completions are long, and for people
 
 _JUDGED = and_(
     schema.verdicts.c.run_id == schema.candidates.c.run_id, schema.verdicts.c.candidate_id == schema.candidates.c.id
