@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evoagent.config import PluginUse
 from evoagent.eliminators.relevance import NEUTRAL, Relevance, RelevanceConfig, added_text
 from evoagent.eliminators.surface import MissingInput
+from evoagent.errors import ConfigError
 from evoagent.models.requests import Loss
+from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction
 
 
@@ -95,3 +99,9 @@ async def test_an_input_that_was_dropped_or_promised_is_missed() -> None:
         "Use a word of the list below.", parent="Use this word.", input="sea, sky", parent_input="sea"
     )
     assert (await MissingInput().judge(delivered, nobody)).kept
+
+
+@pytest.mark.parametrize("rule", ["template_leak", "not_an_instruction"])
+def test_a_folder_of_prompts_that_is_not_there_is_refused_before_the_run(rule: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found no folder"):
+        PluginManager().load().build("eliminator", PluginUse(name=rule, params={"prompts": str(tmp_path / "none")}))

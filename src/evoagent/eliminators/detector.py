@@ -13,7 +13,7 @@ from pydantic import Field
 
 from evoagent.config import Strict
 from evoagent.eliminators.base import KEEP, Eliminator
-from evoagent.eliminators.template_leak import worked_examples
+from evoagent.eliminators.template_leak import prompt_folder, worked_examples
 from evoagent.errors import ConfigError
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Instruction, Verdict
@@ -69,7 +69,7 @@ class NotAnInstruction(Eliminator):
     def __init__(self, config: NotAnInstructionConfig | None = None) -> None:
         self.config = config or NotAnInstructionConfig()
         self._coefficients: NDArray[np.float64] | None = None
-        self._folder = Path(self.config.prompts).expanduser() if self.config.prompts else None
+        self._folder = prompt_folder(self.config.prompts)
         self._openings: tuple[str, ...] = ()
 
     async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:

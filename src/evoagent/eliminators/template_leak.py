@@ -12,6 +12,7 @@ from pydantic import Field
 
 from evoagent.config import Strict
 from evoagent.eliminators.base import KEEP, Eliminator
+from evoagent.errors import ConfigError
 from evoagent.judging import front_matter
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Instruction, Verdict
@@ -70,7 +71,7 @@ class TemplateLeak(Eliminator):
     def __init__(self, config: TemplateLeakConfig | None = None) -> None:
         self.config = config or TemplateLeakConfig()
         self._phrases = [normalise(phrase) for phrase in self.config.phrases]
-        self._folder = Path(self.config.prompts).expanduser() if self.config.prompts else None
+        self._folder = prompt_folder(self.config.prompts)
         self._examples: list[list[str]] = []
         self._common: frozenset[str] = frozenset()
         self._prompts: list[list[str]] = []
@@ -113,6 +114,20 @@ class TemplateLeak(Eliminator):
 
 
 _TEMPLATE = re.compile(r"\{[{%][^}]{0,200}[}%]\}")
+
+
+def prompt_folder(path: str | None) -> Path | None:
+    """The folder that a rule's parameter `prompts` names.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if path is None:
+        return None
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"prompts: found no folder {folder}, expected one with the operators' prompt files")
+    return folder
 
 
 def prompt_files(folder: Path) -> list[Path]:
