@@ -27,7 +27,7 @@ from evoagent.models.engines.threads import wait_passively
 
 wait_passively()  # as the command line does, for both sides of each ratio
 
-from evoagent.config import ModelConfig, PluginUse, RunConfig
+from evoagent.config import ModelConfig, PluginUse, RunConfig, SeedsConfig
 from evoagent.datasets.seeds import read_seeds
 from evoagent.events import Event, NodeFinished
 from evoagent.ledger.database import Database
@@ -161,11 +161,7 @@ async def bench_evolver(name: str, model: str, repeats: int, seeds: int) -> dict
 
 async def bench_ifd(name: str, model: str, repeats: int) -> dict[str, Any]:
     manager = PluginManager().load()
-    config = RunConfig.model_validate(
-        {"seeds": {"path": str(SEEDS)}, "models": {"evolver": "responder"}, "evolver": {"operators": ["breadth"]}}
-        | {"models": {"evolver": {"engine": "scripted", "model": "toy"}}}
-    )
-    rows = read_seeds(config.seeds, Path()).instructions
+    rows = read_seeds(SeedsConfig(path=str(SEEDS)), Path()).instructions
     engine = make_engine(manager, name, model, "float32")
     scorers = {use: manager.build("scorer", PluginUse(name=use)) for use in ("ifd", "ic_ifd")}
 

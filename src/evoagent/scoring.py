@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,14 +20,13 @@ from evoagent.errors import DataError, EngineError, LedgerError, UserError
 from evoagent.events import Event, NodeFinished, NodeProgress, NodeStarted, Notice
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
-from evoagent.models.requests import Sampling
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.critic import checked, score
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score
 from evoagent.scorers.base import PopulationScorer
-from evoagent.session import Model, check_capabilities, load_models, prompt_style
+from evoagent.session import bind, check_capabilities, load_models
 from evoagent.state import LoadedScorer
 
 
@@ -80,7 +80,11 @@ async def score_file(
     form = recognise([row for _, row in islice(read_rows(data, []), HEAD)], where=str(data))
     models = load_models(models_config, Path.cwd(), manager)
     check_capabilities(models, list(specs))
-    bindings = _bind(models)
+    # Scoring draws nothing: the same data and models give the same scores.
+    bindings = {
+        role: replace(binding, sampling=replace(binding.sampling, temperature=0.0, top_p=1.0))
+        for role, binding in bind(models).items()
+    }
     with ExitStack() as stack:
         database = Database(log if log is not None else ":memory:")
         stack.callback(database.close)
@@ -92,6 +96,7 @@ async def score_file(
         )
         missing: Counter[str] = Counter()
         async with dispatcher:
+            started = time.monotonic()
             listen(NodeStarted("score", 1, total))
             population = await _population(data, form, scorers, dispatcher)
             number = 0
@@ -99,21 +104,12 @@ async def score_file(
                 number += 1
                 missing.update(name for name, item in scores.items() if item.value is None)
                 out.write(json.dumps(_scored(row, scores), ensure_ascii=False, default=str) + "\n")
-                listen(NodeProgress("score", 1, number, total, 0.0))
+                rate = dispatcher.accounts.completion_tokens / max(time.monotonic() - started, 1e-6)
+                listen(NodeProgress("score", 1, number, total, rate))
             await dispatcher.flush()
-            listen(NodeFinished("score", 1, number, 0.0))
+            listen(NodeFinished("score", 1, number, time.monotonic() - started))
         accounts = dispatcher.accounts
         return Outcome(number, broken, missing, int(accounts.total("sent")), int(accounts.total("cached")))
-
-
-def _bind(models: list[Model]) -> dict[str, RoleBinding]:
-    bindings = {}
-    for model in models:
-        sampling = model.config.sampling
-        assert sampling is not None
-        greedy = Sampling(0.0, 1.0, sampling.max_tokens)
-        bindings[model.role] = RoleBinding(model.engine, greedy, prompt_style(model.source))
-    return bindings
 
 
 def _rows(data: Path, form: Form) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -83,15 +83,15 @@ def _source(model: str, revision: str | None, base: Path, remote: bool) -> Resol
     return resolve(str(beside) if beside.exists() else model, revision=revision)
 
 
-def bind(models: list[Model], config: RunConfig) -> dict[str, RoleBinding]:
-    """What the dispatcher needs to know of each role."""
+def bind(models: list[Model], evolver_style: Literal["auto", "plain", "examples"] = "auto") -> dict[str, RoleBinding]:
+    """What the dispatcher needs to know of each role; `evolver_style` "auto" goes by the model's size."""
     bindings = {}
     for model in models:
         sampling = model.config.sampling
         assert sampling is not None
         style = prompt_style(model.source)
-        if model.role == "evolver" and config.evolver.style != "auto":
-            style = config.evolver.style
+        if model.role == "evolver" and evolver_style != "auto":
+            style = evolver_style
         bindings[model.role] = RoleBinding(
             model.engine, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), style
         )
@@ -171,7 +171,7 @@ async def open_run(
         listen = stack.enter_context(logged(directory / EVENTS, listen))
         _greet(listen, manager, directory, resumed, seeds)
         dispatcher = Dispatcher(
-            bind(models, config),
+            bind(models, config.evolver.style),
             log,
             database,
             run_seed=config.seed,
