@@ -47,13 +47,17 @@ class NodeFinished:
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished:
-    """A round's balance: candidates = survivors + the sum over `rejected`."""
+    """A round's balance: candidates = survivors + the sum over `rejected`.
+
+    `figures` are what scorers and selectors measured of all survivors so far, as NAME.FIGURE.
+    """
 
     round: int
     candidates: int
     survivors: int
     rejected: dict[str, int] = field(default_factory=dict)
     previews: tuple[dict[str, str], ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,7 @@ def _finish(
         seeds=Path(config.seeds.path).name,
         seed_count=len(seeds.instructions),
         rejections=summary["rejected"],
+        figures=context.store.figures(record.id),
         operators={name: manager.get("operator", name).summary for name in context.operators},
         models=tuple(
             ModelFact(model.role, model.source.name, model.config.engine, model.source.revision, model.source.licence)

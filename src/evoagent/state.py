@@ -37,6 +37,7 @@ class EvolutionState(TypedDict, total=False):
     rejected: Annotated[dict[str, int], "rejections so far, by rule"]
     barren: Annotated[int, "rounds in a row without a survivor"]
     stop_reason: Annotated[str | None, "why the run ends; None while it goes on"]
+    figures: Annotated[dict[str, float], "what plugins measured of all survivors so far, by name"]
     previews: Annotated[list[dict[str, str]], "a few rows of the last round: parent, evolved, verdict"]
     summary: Annotated[dict[str, Any], "the run's summary, once it has finished"]
 

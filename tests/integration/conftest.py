@@ -18,6 +18,7 @@ from evoagent import (
     Models,
     Operator,
     OperatorSpec,
+    PopulationScorer,
     Score,
     Scorer,
     ScorerSpec,
@@ -74,6 +75,18 @@ class Digits(Scorer):
         return Score(float(digits[-3:])) if digits else Score(None, "no digit")
 
 
+class Counted(PopulationScorer):
+    """Scores by the place in the round, and measures the dataset."""
+
+    async def score_all(
+        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
+    ) -> list[Score]:
+        return [Score(float(number)) for number in range(len(candidates))]
+
+    async def measure(self, survivors: Sequence[Candidate], models: Models) -> dict[str, float]:
+        return {"size": float(len(survivors)), "nothing": float("nan")}
+
+
 class EvenOnly(Eliminator):
     """Rejects instructions whose digits sum to an odd number."""
 
@@ -93,6 +106,7 @@ class Toys:
     @hookimpl
     def evoagent_scorers(self) -> Iterator[ScorerSpec]:
         yield ScorerSpec(name="digits", factory=Digits, summary="digits")
+        yield ScorerSpec(name="counted", factory=Counted, summary="counted", population=True)
 
     @hookimpl
     def evoagent_eliminators(self) -> Iterator[EliminatorSpec]:

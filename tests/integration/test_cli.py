@@ -179,7 +179,25 @@ def test_a_ledger_of_another_schema_is_refused(cli: Cli, config: Callable[..., P
     connection.close()
     result = cli("run", path, "--out", "out")
     assert result.code == 1
-    assert "found a ledger of schema version 99, expected 1" in result.err
+    assert "found a ledger of schema version 99, expected 2" in result.err
+
+
+def test_an_older_ledger_is_brought_up_to_date(cli: Cli, config: Callable[..., Path], tmp_path: Path) -> None:
+    import sqlite3
+
+    path = config()
+    assert cli("run", path, "--out", "out").code == 0
+    before = (tmp_path / "out" / "dataset" / "train.jsonl").read_bytes()
+    connection = sqlite3.connect(tmp_path / "out" / "ledger.db")
+    connection.executescript("drop table figures; drop table reviews; update meta set value = '1' where value = '2'")
+    connection.close()
+    result = cli("run", path, "--out", "out", "--json")
+    assert result.code == 0, result.err
+    assert (tmp_path / "out" / "dataset" / "train.jsonl").read_bytes() == before
+    connection = sqlite3.connect(tmp_path / "out" / "ledger.db")
+    tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+    assert {"figures", "reviews"} <= tables
+    connection.close()
 
 
 def test_export_and_lineage(cli: Cli, config: Callable[..., Path], tmp_path: Path) -> None:

@@ -33,6 +33,17 @@ def query(directory: Path, sql: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+async def test_figures_of_the_dataset_each_round(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
+    events: list[Event] = []
+    await run_toy(toy_config(critic={"scorers": ["counted"]}), events=events)
+    shown = [event.figures for event in events if isinstance(event, RoundFinished)]
+    survivors = query(tmp_path / "run", "select round, count(*) from verdicts where kept group by round")
+    sizes = [sum(number for of, number in survivors if of <= round) for round in (1, 2, 3)]
+    assert shown == [{"counted.size": size} for size in sizes], "what is not finite is left out"
+    assert query(tmp_path / "run", "select value from figures order by round") == [(size,) for size in sizes]
+    assert f"| 3 | {sizes[2]} |" in (tmp_path / "run" / "dataset" / "README.md").read_text()
+
+
 async def test_every_candidate_is_accounted_for(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
     events: list[Event] = []
     summary = await run_toy(toy_config(seeds=20), events=events)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 from pydantic import ValidationError
 
 from evoagent.eliminators.selectors import All, Threshold, ThresholdConfig, Top, TopConfig
-from evoagent.records import Candidate, Instruction, Score
+from evoagent.models.roles import Models
+from evoagent.records import Candidate, Instruction, Score, Verdict
 
 PARENT = Instruction(id="p", instruction="Name a tree.")
 
@@ -25,8 +29,12 @@ def row(*values: float | None) -> list[Candidate]:
     ]
 
 
+def chosen(selector: All | Threshold | Top, candidates: list[Candidate]) -> list[Verdict]:
+    return asyncio.run(selector.select(candidates, [], cast(Models, None)))
+
+
 def kept(selector: All | Threshold | Top, candidates: list[Candidate]) -> list[int]:
-    return [number for number, verdict in enumerate(selector.select(candidates)) if verdict.kept]
+    return [number for number, verdict in enumerate(chosen(selector, candidates)) if verdict.kept]
 
 
 def top(**config: object) -> Top:
@@ -46,19 +54,19 @@ def test_threshold_includes_its_bounds() -> None:
 
 
 def test_threshold_says_figure_and_bound() -> None:
-    low, high = threshold(min=0.2, max=0.8).select(row(0.1, 0.9))
+    low, high = chosen(threshold(min=0.2, max=0.8), row(0.1, 0.9))
     assert (low.figure, low.threshold, low.rule) == (0.1, 0.2, "threshold")
     assert (high.figure, high.threshold) == (0.9, 0.8)
 
 
 def test_a_missing_score_is_rejected_with_its_reason_or_kept() -> None:
-    (found,) = threshold(min=0.2).select(row(None))
+    (found,) = chosen(threshold(min=0.2), row(None))
     assert (found.kept, found.figure) == (False, None)
     assert "no response" in found.detail
     assert kept(threshold(min=0.2, missing="keep"), row(None)) == [0]
     assert kept(top(count=1), row(None, 0.5)) == [1]
     assert kept(top(count=1, missing="keep"), row(None, 0.5)) == [0, 1]
-    assert "was not scored" in Threshold(ThresholdConfig(by="reward", min=1)).select(row(0.5))[0].detail
+    assert "was not scored" in chosen(Threshold(ThresholdConfig(by="reward", min=1)), row(0.5))[0].detail
 
 
 def test_top_by_count_and_share() -> None:
@@ -77,7 +85,7 @@ def test_shares_round_up_and_are_of_all(share: float, total: int, expected: int)
 
 
 def test_top_says_where_it_cut() -> None:
-    verdicts = top(count=2).select(row(0.3, 0.9, 0.1, 0.7))
+    verdicts = chosen(top(count=2), row(0.3, 0.9, 0.1, 0.7))
     assert {verdict.threshold for verdict in verdicts} == {0.7}
     assert [verdict.figure for verdict in verdicts] == [0.3, 0.9, 0.1, 0.7]
 
@@ -88,7 +96,7 @@ def test_equal_scores_go_by_id() -> None:
 
 
 def test_drop_above_leaves_the_place_to_the_next() -> None:
-    verdicts = top(count=2, drop_above=1.0).select(row(1.4, 0.9, 1.0, 0.2))
+    verdicts = chosen(top(count=2, drop_above=1.0), row(1.4, 0.9, 1.0, 0.2))
     assert [verdict.kept for verdict in verdicts] == [False, True, True, False]
     assert (verdicts[0].figure, verdicts[0].threshold) == (1.4, 1.0)
     assert kept(top(count=2, drop_above=0.1), row(1.4, 0.9)) == []

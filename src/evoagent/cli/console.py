@@ -43,8 +43,10 @@ def describe(event: Event) -> str | None:
         case RoundFinished():
             share = f"{event.survivors / event.candidates:.0%}" if event.candidates else "none"
             why = ", ".join(f"{rule} {n}" for rule, n in sorted(event.rejected.items(), key=lambda item: -item[1]))
-            return f"round {event.round}: {event.survivors} of {event.candidates} candidates survive ({share})" + (
-                f"; rejected: {why}" if why else ""
+            return (
+                f"round {event.round}: {event.survivors} of {event.candidates} candidates survive ({share})"
+                + (f"; rejected: {why}" if why else "")
+                + "".join(f"\n  {name} {value:.4g}" for name, value in event.figures.items())
             )
         case _:
             return None

@@ -52,6 +52,7 @@ class CardFacts:
         rounds: that were run.
         candidates: all that were written, survivors and rejected.
         rejections: rejected candidates by rule.
+        figures: what plugins measured of all survivors after a round, by round and name.
         operators: name to a line on what it does, in the order of the configuration.
         seeds: where they came from.
         seeds_sha256: of the file, if it is one.
@@ -67,6 +68,7 @@ class CardFacts:
     licence: str | None = None
     language: tuple[str, ...] = ()
     rejections: Mapping[str, int] = field(default_factory=dict)
+    figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     operators: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelFact, ...] = ()
     seeds_licence: str | None = None
@@ -167,6 +169,14 @@ def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
         yield "### Scores"
         head = ("scorer", "rows", "mean", "least", "greatest")
         yield _table(head, (_score(*item) for item in sorted(tally.scores.items())))
+    if card.figures:
+        yield "### Figures of all survivors so far, by round"
+        names = sorted({name for figures in card.figures.values() for name in figures})
+        rows = (
+            (round, *(f"{figures[name]:.4g}" if name in figures else "" for name in names))
+            for round, figures in sorted(card.figures.items())
+        )
+        yield _table(("round", *names), rows)
     yield "## Columns"
     yield _table(("column", "holds"), ((f"`{name}`", meaning) for name, meaning in _COLUMNS))
     yield "## How to load it"

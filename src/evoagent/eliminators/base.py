@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Instruction, Verdict
@@ -36,5 +36,14 @@ class Selector(ABC):
     """Chooses which candidates survive, once the rules have spoken."""
 
     @abstractmethod
-    def select(self, candidates: Sequence[Candidate]) -> list[Verdict]:
-        """Return one verdict a candidate, in order."""
+    async def select(
+        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
+    ) -> list[Verdict]:
+        """Return one verdict a candidate, in order. `survivors` are those of all earlier rounds."""
+
+    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+        """Figures of the whole dataset after a round, by name. `survivors` are those of all rounds, this one included.
+
+        The ledger, the round's event and the dataset card show them as NAME.FIGURE.
+        """
+        return {}

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from evoagent.config import Strict
 from evoagent.eliminators.base import KEEP, Selector
+from evoagent.models.roles import Models
 from evoagent.ranking import ranked, value_of
 from evoagent.records import Candidate, Verdict
 
@@ -17,7 +18,9 @@ from evoagent.records import Candidate, Verdict
 class All(Selector):
     """Everything survives."""
 
-    def select(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+    async def select(
+        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
+    ) -> list[Verdict]:
         """Keep all."""
         return [KEEP] * len(candidates)
 
@@ -45,7 +48,9 @@ class Threshold(Selector):
     def __init__(self, config: ThresholdConfig) -> None:
         self.config = config
 
-    def select(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+    async def select(
+        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
+    ) -> list[Verdict]:
         """The figure is the score, the threshold the bound that it was held against."""
         return [self._decide(candidate) for candidate in candidates]
 
@@ -90,7 +95,9 @@ class Top(Selector):
     def __init__(self, config: TopConfig) -> None:
         self.config = config
 
-    def select(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+    async def select(
+        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
+    ) -> list[Verdict]:
         """The figure is the score, the threshold the worst score that still survives."""
         config = self.config
         places = config.count if config.count is not None else _share(config.share or 0.0, len(candidates))

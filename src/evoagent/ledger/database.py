@@ -58,6 +58,11 @@ class Database:
                 schema.metadata.create_all(connection)
                 self.insert(connection, schema.meta, [{"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}])
             found = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema_version"))
+            if found in {str(version) for version in schema.UPGRADABLE}:
+                schema.metadata.create_all(connection)
+                values = {"value": str(schema.SCHEMA_VERSION)}
+                connection.execute(schema.meta.update().where(schema.meta.c.key == "schema_version").values(values))
+                found = values["value"]
         if found != str(schema.SCHEMA_VERSION):
             raise LedgerError(
                 f"{self.name}: found a ledger of schema version {found}, expected {schema.SCHEMA_VERSION}; "

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+UPGRADABLE = frozenset({1})  # versions that only lack tables
 
 metadata = MetaData()
 
@@ -108,6 +109,27 @@ verdicts = Table(
     Column("threshold", Float),
     Column("detail", Text, nullable=False),
     Index("verdicts_by_round", "run_id", "round"),
+)
+
+figures = Table(
+    "figures",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("name", String(160), primary_key=True),  # PLUGIN.FIGURE
+    Column("value", Float, nullable=False),
+)
+
+# What a person decided, by candidate and for all runs of the directory: nobody is asked the same twice.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("candidate_id", String(16), primary_key=True),
+    Column("decision", String(8), nullable=False),  # keep, reject, edit, pass
+    Column("reason", Text, nullable=False),
+    Column("instruction", Text),  # of an edit
+    Column("input", Text),
+    Column("at", String(32), nullable=False),
 )
 
 requests = Table(

@@ -216,6 +216,22 @@ class Store:
         with self.database.transaction() as connection:
             self.database.insert(connection, schema.scores, rows)
 
+    def save_figures(self, run_id: str, round: int, figures: Mapping[str, float]) -> None:
+        """Record what plugins measured of the whole dataset after `round`."""
+        rows = [{"run_id": run_id, "round": round, "name": name, "value": value} for name, value in figures.items()]
+        with self.database.transaction() as connection:
+            self.database.insert(connection, schema.figures, rows)
+
+    def figures(self, run_id: str) -> dict[int, dict[str, float]]:
+        """What plugins measured, by round and name."""
+        table = schema.figures
+        query = select(table).where(table.c.run_id == run_id).order_by(table.c.round, table.c.name)
+        found: dict[int, dict[str, float]] = {}
+        with self.database.transaction() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault(row["round"], {})[row["name"]] = row["value"]
+        return found
+
     def finish_round(self, run_id: str, round: int, verdicts: Mapping[str, Verdict]) -> None:
         """Record the round's last verdicts, its survivors and the next population: all of it, or nothing.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
-from evoagent.eliminators.base import PopulationEliminator
+from evoagent.eliminators.base import PopulationEliminator, Selector
 from evoagent.errors import EvoAgentError, PluginError
 from evoagent.events import RoundFinished
 from evoagent.ledger.rows import StoredCandidate, Totals
@@ -17,7 +19,10 @@ from evoagent.models.roles import Scope
 from evoagent.nodes.common import Progress, undecided
 from evoagent.nodes.rules import judge, stillborn
 from evoagent.records import Candidate, Verdict
+from evoagent.scorers.base import PopulationScorer
 from evoagent.state import EvolutionContext, EvolutionState
+
+logger = logging.getLogger(__name__)
 
 QUOTA = "quota"  # the run has as many survivors as were asked for
 PREVIEWS = 5
@@ -33,8 +38,9 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     progress = Progress(runtime, "eliminator", round, len(pending))
     verdicts = await _apply_rules(context, round, pending, progress)
     remaining = [stored.candidate for stored in pending if stored.candidate.id not in verdicts]
-    remaining = await _apply_population_rules(context, round, remaining, verdicts)
-    _select(context, remaining, verdicts, state["survivors"])
+    earlier = await run(context.store.survivors, context.run_id)
+    remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
+    await _select(context, round, remaining, earlier, verdicts)
     await context.dispatcher.flush()
     await run(context.store.finish_round, context.run_id, round, verdicts)
     progress.finish()
@@ -42,7 +48,8 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     balance = await run(context.store.totals, context.run_id, round)
     totals = await run(context.store.totals, context.run_id)
     previews = await _previews(context, round)
-    event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews))
+    figures = await _measure(context, round)
+    event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews), figures)
     runtime.stream_writer(event)
     context.observe(event)
     barren = 0 if balance.survivors else state["barren"] + 1
@@ -54,6 +61,7 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
         "rejected": totals.rejected,
         "barren": barren,
         "stop_reason": stop_reason(context, round, totals, barren),
+        "figures": figures,
         "previews": previews,
     }
 
@@ -100,17 +108,20 @@ async def _apply_rules(
 
 
 async def _apply_population_rules(
-    context: EvolutionContext, round: int, remaining: list[Candidate], verdicts: dict[str, Verdict]
+    context: EvolutionContext,
+    round: int,
+    remaining: list[Candidate],
+    earlier: list[Candidate],
+    verdicts: dict[str, Verdict],
 ) -> list[Candidate]:
     rules = [rule for rule in context.rules if isinstance(rule.plugin, PopulationEliminator)]
     if not rules or not remaining:
         return remaining
-    survivors = await context.store.database.run(context.store.survivors, context.run_id)
     models = context.models.scoped(Scope("", round, f"{round}"))
     for rule in rules:
         assert isinstance(rule.plugin, PopulationEliminator)
         try:
-            found = await rule.plugin.judge_all(remaining, survivors, models)
+            found = await rule.plugin.judge_all(remaining, earlier, models)
             _check(found, remaining)
         except EvoAgentError:
             raise
@@ -128,19 +139,23 @@ def _check(found: Sequence[object], candidates: Sequence[Candidate]) -> None:
         raise TypeError(f"returned {found!r:.80}, expected one Verdict for each of {len(candidates)} candidates")
 
 
-def _select(
-    context: EvolutionContext, remaining: list[Candidate], verdicts: dict[str, Verdict], survivors: int
+async def _select(
+    context: EvolutionContext,
+    round: int,
+    remaining: list[Candidate],
+    earlier: list[Candidate],
+    verdicts: dict[str, Verdict],
 ) -> None:
     """Add the selector's verdicts, and those of the quota where N survivors are asked for."""
     name = context.config.eliminator.selector.name
     try:
-        found = context.selector.select(remaining)
+        found = await context.selector.select(remaining, earlier, context.models.scoped(Scope("", round, f"{round}")))
         _check(found, remaining)
     except EvoAgentError:
         raise
     except Exception as error:
         raise PluginError(f"selector `{name}`: {type(error).__name__}: {error}") from error
-    left = None if context.config.stop.survivors is None else context.config.stop.survivors - survivors
+    left = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
     kept = 0
     for candidate, verdict in zip(remaining, found, strict=True):
         if verdict.kept and left is not None and kept >= left:
@@ -149,6 +164,36 @@ def _select(
             verdict = replace(verdict, rule=f"selector:{name}")
         kept += verdict.kept
         verdicts[candidate.id] = verdict
+
+
+async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
+    """What scorers and selectors say of all survivors so far; what one of them raises is logged, and costs nothing."""
+    selector = context.config.eliminator.selector.name
+    named: list[tuple[str, PopulationScorer | Selector]] = [(selector, context.selector)]
+    named += [(item.name, item.plugin) for item in context.scorers if isinstance(item.plugin, PopulationScorer)]
+    measuring = [(name, plugin) for name, plugin in named if _measures(plugin)]
+    if not measuring:
+        return {}
+    run = context.store.database.run
+    survivors = await run(context.store.survivors, context.run_id)
+    models = context.models.scoped(Scope("", round, f"{round}"))
+    figures: dict[str, float] = {}
+    for name, plugin in measuring:
+        try:
+            found = dict(await plugin.measure(survivors, models))
+            figures |= {f"{name}.{key}"[:160]: float(value) for key, value in found.items() if math.isfinite(value)}
+        except EvoAgentError:
+            raise
+        except Exception:
+            logger.exception("`%s` could not measure round %d", name, round)
+    await context.dispatcher.flush()
+    await run(context.store.save_figures, context.run_id, round, figures)
+    return figures
+
+
+def _measures(plugin: PopulationScorer | Selector) -> bool:
+    base = Selector if isinstance(plugin, Selector) else PopulationScorer
+    return type(plugin).measure is not base.measure
 
 
 async def _previews(context: EvolutionContext, round: int) -> list[dict[str, str]]:

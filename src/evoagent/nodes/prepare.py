@@ -20,5 +20,6 @@ async def prepare(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         "rejected": {},
         "barren": 0,
         "stop_reason": None,
+        "figures": {},
         "previews": [],
     }

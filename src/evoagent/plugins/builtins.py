@@ -210,9 +210,9 @@ def evoagent_selectors() -> Iterator[SelectorSpec]:
 def evoagent_engines() -> Iterator[EngineSpec]:
     """The engines."""
     from evoagent.models.engines.openai import OpenAIOptions
+    from evoagent.models.engines.scripted import ScriptedOptions
     from evoagent.models.engines.transformers import TransformersOptions
     from evoagent.models.engines.vllm import VllmOptions
-    from evoagent.testing.scripted import ScriptedOptions
 
     yield EngineSpec(
         name="transformers",
@@ -239,7 +239,7 @@ def evoagent_engines() -> Iterator[EngineSpec]:
     )
     yield EngineSpec(
         name="scripted",
-        factory=lazy("evoagent.testing.scripted:ScriptedEngine"),
+        factory=lazy("evoagent.models.engines.scripted:ScriptedEngine"),
         config=ScriptedOptions,
         verbs=frozenset({"generate", "loss", "embed"}),
         remote=True,

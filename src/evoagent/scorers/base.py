@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Score
@@ -25,3 +25,10 @@ class PopulationScorer(ABC):
         self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
     ) -> list[Score]:
         """Return one score a candidate, in order. `survivors` are those of all earlier rounds."""
+
+    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+        """Figures of the whole dataset after a round, by name. `survivors` are those of all rounds, this one included.
+
+        The ledger, the round's event and the dataset card show them as NAME.FIGURE.
+        """
+        return {}

@@ -1,5 +1,5 @@
 """For tests of evoagent and of plugins: a scripted engine that needs no weights."""
 
-from evoagent.testing.scripted import Script, ScriptedEngine
+from evoagent.models.engines.scripted import Script, ScriptedEngine
 
 __all__ = ["Script", "ScriptedEngine"]
