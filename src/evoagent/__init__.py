@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from evoagent.models.engines.base import Engine, Lane
     from evoagent.models.roles import Models
     from evoagent.operators.base import Operator
+    from evoagent.operators.extraction import Extraction, extract
     from evoagent.plugins.hookspecs import hookimpl
     from evoagent.plugins.specs import (
         EliminatorSpec,
@@ -56,6 +57,7 @@ _NAMES = {
     "evoagent.models.engines.base": ("Engine", "Lane"),
     "evoagent.models.roles": ("Models",),
     "evoagent.operators.base": ("Operator",),
+    "evoagent.operators.extraction": ("Extraction", "extract"),
     "evoagent.plugins.hookspecs": ("hookimpl",),
     "evoagent.plugins.specs": (
         "EliminatorSpec",
@@ -82,6 +84,7 @@ __all__ = [
     "EvoAgentError",
     "Evolution",
     "ExporterSpec",
+    "Extraction",
     "Instruction",
     "Lane",
     "LedgerError",
@@ -102,6 +105,7 @@ __all__ = [
     "UserError",
     "Verdict",
     "__version__",
+    "extract",
     "hookimpl",
 ]
 

@@ -53,6 +53,7 @@ class Evolution:
     Attributes:
         instruction: the evolved instruction; "" if nothing could be extracted, with the cause in `reason`.
         input: the evolved input; None keeps the parent's.
+        response: an answer that the operator has already, such as the parent's own; None has the responder asked.
         reason: why there is no instruction, for the ledger.
         raw: the completion it was extracted from, for the ledger.
         truncated: the completion ran into its token limit.
@@ -63,6 +64,7 @@ class Evolution:
     reason: str | None = None
     raw: str = ""
     truncated: bool = False
+    response: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Candidate:
     """An evolved instruction on its way through critic and eliminator.
 
     Attributes:
-        response: the responder's answer; "" before the critic has asked for it.
+        response: the responder's answer, or the operator's; "" before the critic has asked for it.
         finish_reason: "stop" or "length" of the evolver's completion; rule `truncated` reads it.
         scores: by scorer name; empty before the critic.
     """

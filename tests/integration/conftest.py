@@ -53,6 +53,13 @@ class Twice(Operator):
         return Evolution(second.text, raw=second.text)
 
 
+class Answered(Operator):
+    """Writes the answer too."""
+
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
+        return Evolution(f"{parent.instruction} In 20 words.", response=f"{parent.output} That is all.")
+
+
 class Raises(Operator):
     """Fails on parents with an odd last digit, by a bug of its own."""
 
@@ -100,7 +107,13 @@ class Toys:
 
     @hookimpl
     def evoagent_operators(self) -> Iterator[OperatorSpec]:
-        for name, factory in {"ask": Ask, "twice": Twice, "raises": Raises, "rubbish": Rubbish}.items():
+        for name, factory in {
+            "ask": Ask,
+            "twice": Twice,
+            "answered": Answered,
+            "raises": Raises,
+            "rubbish": Rubbish,
+        }.items():
             yield OperatorSpec(name=name, factory=factory, summary=name, needs=("evolver.generate",))
 
     @hookimpl

@@ -44,6 +44,16 @@ async def test_figures_of_the_dataset_each_round(toy_config: Make, run_toy: Run,
     assert f"| 3 | {sizes[2]} |" in (tmp_path / "run" / "dataset" / "README.md").read_text()
 
 
+async def test_an_operator_may_bring_the_answer(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
+    config = toy_config(evolver={"operators": ["answered"]}, stop={"rounds": 1})
+    summary = await run_toy(config)
+    rows = read_dataset(tmp_path / "run")
+    assert rows, "the toy rule keeps some"
+    assert all(row["output"].endswith("is blue. That is all.") for row in rows)
+    assert {row["responder"] for row in rows} == {"operator answered"}
+    assert summary["requests"]["sent"] == 0, "nobody asked the responder"
+
+
 async def test_every_candidate_is_accounted_for(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
     events: list[Event] = []
     summary = await run_toy(toy_config(seeds=20), events=events)

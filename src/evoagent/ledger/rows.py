@@ -58,6 +58,12 @@ class StoredCandidate:
     position: int
     reason: str | None
     error: str | None
+    responder: str | None = None
+
+    @property
+    def brings_response(self) -> bool:
+        """Whether its operator has answered it too."""
+        return self.responder == own_responder(self.candidate.operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,11 @@ class Totals:
     def undecided(self) -> int:
         """Candidates without a verdict: 0 between rounds."""
         return self.candidates - self.survivors - sum(self.rejected.values())
+
+
+def own_responder(operator: str) -> str:
+    """The responder of a candidate whose operator brought the response."""
+    return f"operator {operator}"
 
 
 def instruction_row(run_id: str, item: Instruction, position: int) -> dict[str, Any]:
@@ -126,6 +137,9 @@ def candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
         "finish_reason": item.finish_reason,
         "prompt_hash": new.prompt_hash,
         "model": new.model,
+        "response": item.response or None,
+        "response_finish_reason": "stop" if item.response else None,
+        "responder": own_responder(item.operator) if item.response else None,
     }
 
 
@@ -146,7 +160,7 @@ def stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[
         parents=lineage,
         scores=scores,
     )
-    return StoredCandidate(candidate, row["position"], row["reason"], row["error"])
+    return StoredCandidate(candidate, row["position"], row["reason"], row["error"], row["responder"])
 
 
 def score_rows(run_id: str, candidate_id: str, scores: Mapping[str, Score]) -> list[dict[str, Any]]:

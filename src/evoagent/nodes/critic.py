@@ -61,19 +61,18 @@ async def _criticise(stored: StoredCandidate, context: EvolutionContext, screeni
     verdict = stillborn(stored) or await judge(candidate, screening, models)
     if verdict is not None:
         return Critique(candidate.id, verdict=verdict)
-    answer = await models.responder.generate(candidate.prompt_text)
-    response = answer.text.strip()
-    answered = _with_response(candidate, response, answer.finish_reason)
+    if stored.brings_response:
+        answered, responder = candidate, stored.responder
+    else:
+        answer = await models.responder.generate(candidate.prompt_text)
+        answered = replace(candidate, response=answer.text.strip(), response_finish_reason=answer.finish_reason)
+        responder = context.dispatcher.identity("responder")
     scores = {
         scorer.name: await score(scorer, answered, models)
         for scorer in context.scorers
         if isinstance(scorer.plugin, Scorer)
     }
-    return Critique(candidate.id, response, answer.finish_reason, context.dispatcher.identity("responder"), scores)
-
-
-def _with_response(candidate: Candidate, response: str, finish_reason: str) -> Candidate:
-    return replace(candidate, response=response, response_finish_reason=finish_reason)
+    return Critique(candidate.id, answered.response, answered.response_finish_reason, responder, scores)
 
 
 async def score(scorer: LoadedScorer, candidate: Candidate, models: Models) -> Score:

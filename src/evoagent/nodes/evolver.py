@@ -185,13 +185,18 @@ async def _evolve(assignment: Assignment, models: Models, model: str) -> NewCand
 
 
 def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewCandidate:
-    if not isinstance(evolution, Evolution) or not isinstance(evolution.instruction, str):
+    if not isinstance(evolution, Evolution):
         raise TypeError(f"returned {evolution!r:.80}, expected an Evolution")
+    for name in ("instruction", "input", "response", "reason", "raw"):
+        value = getattr(evolution, name)
+        if not (isinstance(value, str) or (value is None and name not in ("instruction", "raw"))):
+            raise TypeError(f"returned an Evolution with {name} {value!r:.80}, expected a text")
     parent = assignment.parents[0]
     text, reason = evolution.instruction.strip(), evolution.reason
     input = parent.input if evolution.input is None else evolution.input
-    if len(text) + len(input) > MAX_CHARACTERS:
-        text, reason = "", f"{len(text) + len(input)} characters, more than {MAX_CHARACTERS}"
+    size = len(text) + len(input) + len(evolution.response or "")
+    if size > MAX_CHARACTERS:
+        text, reason = "", f"{size} characters, more than {MAX_CHARACTERS}"
     if not text:
         reason = reason or "the operator returned nothing"
     candidate = Candidate(
@@ -201,6 +206,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewC
         operator=assignment.operator.name,
         round=assignment.round,
         input=input if text else "",
+        response=(evolution.response or "").strip() if text else "",
         finish_reason="length" if evolution.truncated else "stop",
         family=assignment.operator.family,
         parents=assignment.parents,
