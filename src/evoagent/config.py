@@ -190,6 +190,7 @@ class RunConfig(Strict):
     critic: CriticConfig = CriticConfig()
     eliminator: EliminatorConfig = EliminatorConfig()
     stop: StopConfig = StopConfig()
+    review: bool = False
     output: OutputConfig = OutputConfig()
     plugins: list[str] = Field(default_factory=list)
     window: int = Field(1024, ge=1)
@@ -221,6 +222,7 @@ NOT_IDENTITY = (
     "eliminator",  # thresholds and rules decide on scores that are in the ledger already
     "critic",  # a scorer more or less asks for what is missing only
     "stop",  # a run may go on for longer
+    "review",  # a person decides, as rules do
     "window",  # speed only
     "plugins",  # those that matter are named elsewhere in the configuration
 )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
 
 from evoagent.config import RunConfig
 from evoagent.nodes import critic, eliminator, evolver, finish, prepare
 from evoagent.state import EvolutionContext, EvolutionState
 
-Builder = StateGraph[EvolutionState, EvolutionContext, EvolutionState, EvolutionState]
+Builder = StateGraph[Any, Any, Any, Any]
+Node = Callable[[EvolutionState, Runtime[EvolutionContext]], Awaitable[EvolutionState]]
+
+NODES: dict[str, Node] = {
+    "prepare": prepare,
+    "evolver": evolver,
+    "critic": critic,
+    "eliminator": eliminator,
+    "finish": finish,
+}
 
 STEPS_PER_ROUND = 3
 
@@ -20,14 +31,22 @@ def route(state: EvolutionState) -> Literal["evolver", "finish"]:
     return "finish" if state["stop_reason"] else "evolver"
 
 
-def build_graph() -> Builder:
-    """The builder, to be compiled with or without a checkpointer."""
-    builder: Builder = StateGraph(EvolutionState, context_schema=EvolutionContext)
-    builder.add_node("prepare", prepare)
-    builder.add_node("evolver", evolver)
-    builder.add_node("critic", critic)
-    builder.add_node("eliminator", eliminator)
-    builder.add_node("finish", finish)
+def build_graph(
+    *,
+    state: type[Any] = EvolutionState,
+    input: type[Any] | None = None,
+    context: type[Any] | None = EvolutionContext,
+    wrap: Callable[[str, Node], Any] = lambda name, node: node,
+) -> Builder:
+    """The builder, to be compiled with or without a checkpointer.
+
+    Args:
+        state: `EvolutionState`, or what extends it; `input` is the part of it that a run begins with.
+        context: of the nodes, or of what `wrap` makes of each of them.
+    """
+    builder: Builder = StateGraph(state, context_schema=context, input_schema=input)
+    for name, node in NODES.items():
+        builder.add_node(name, wrap(name, node))
     builder.add_edge(START, "prepare")
     builder.add_edge("prepare", "evolver")
     builder.add_edge("evolver", "critic")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.types import Command
 
 from evoagent import __version__
 from evoagent.config import ROLES, ModelConfig, ModelsConfig, RunConfig
 from evoagent.datasets.card import CardFacts, ModelFact
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.datasets.writer import write_dataset
-from evoagent.errors import ConfigError
+from evoagent.eliminators.base import Selector
+from evoagent.errors import ConfigError, UserError
 from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
 from evoagent.graph import build_graph, recursion_limit
 from evoagent.ledger.database import Database
@@ -33,12 +37,16 @@ from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec
 from evoagent.rundir import CHECKPOINTS, EVENTS, LEDGER, Resume, check_directory, choose_run, locked
-from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator, LoadedRule, LoadedScorer
+from evoagent.state import EvolutionContext, LoadedOperator, LoadedRule, LoadedScorer
 
 SMALL_MODEL = 1_000_000_000
 """Parameters below which a model is shown worked examples instead of being told what to do."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Listener = Callable[[Event], None]
+Reviewer = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,50 @@ async def open_run(
         UserError: of any kind, before anything is written.
         LedgerError: the ledger cannot be read or written.
     """
+    stack = ExitStack()
+    try:
+        # In a thread: reading seeds and opening the ledger would hold up whoever shares the event loop.
+        opened = await in_thread(_open, stack, config, base, directory, manager, resume)
+        listen = stack.enter_context(logged(directory / EVENTS, listen))
+        await _greet(listen, manager, directory, opened.resumed, opened.seeds)
+        async with _context(opened, config, directory, manager, listen) as context:
+            try:
+                yield context
+            finally:
+                await context.save_seconds()
+    finally:
+        await in_thread(stack.close)
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function` in a thread and await its end, also when cancelled meanwhile: it is never left half-done."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A run directory that is ours, and what its configuration names, made."""
+
+    database: Database
+    record: RunRecord
+    resumed: bool
+    seeds: SeedBatch
+    models: list[Model]
+    operators: list[LoadedOperator]
+    scorers: list[LoadedScorer]
+    rules: list[LoadedRule]
+    selector: Selector
+
+
+def _open(
+    stack: ExitStack, config: RunConfig, base: Path, directory: Path, manager: PluginManager, resume: Resume
+) -> _Opened:
+    """Check everything, then take the directory; `stack` gives it back."""
     check_directory(directory, resume)
     operators = [_operator(manager, use.name, use.params) for use in config.evolver.operators]
     scorers = [_scorer(manager, use.name, use.params) for use in config.critic.scorers]
@@ -160,51 +212,59 @@ async def open_run(
     seeds = read_seeds(config.seeds, base)
     models = load_models(config.models, base, manager)
     check_capabilities(models, used_specs(config, manager))
+    stack.enter_context(locked(directory))
+    database = Database(directory / LEDGER)
+    stack.callback(database.close)
+    record, resumed = choose_run(Store(database), directory, config, base, seeds)
+    return _Opened(database, record, resumed, seeds, models, operators, scorers, rules, selector)
 
-    with ExitStack() as stack:
-        stack.enter_context(locked(directory))
-        database = Database(directory / LEDGER)
-        stack.callback(database.close)
-        store = Store(database)
-        record, resumed = choose_run(store, directory, config, base, seeds)
-        log = RequestLog(database, record.id)
-        listen = stack.enter_context(logged(directory / EVENTS, listen))
-        _greet(listen, manager, directory, resumed, seeds)
-        dispatcher = Dispatcher(
-            bind(models, config.evolver.style),
-            log,
-            database,
-            run_seed=config.seed,
-            window=config.window,
-            on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
+
+@asynccontextmanager
+async def _context(
+    opened: _Opened, config: RunConfig, directory: Path, manager: PluginManager, listen: Listener
+) -> AsyncIterator[EvolutionContext]:
+    record, database = opened.record, opened.database
+    log = RequestLog(database, record.id)
+    dispatcher = Dispatcher(
+        bind(opened.models, config.evolver.style),
+        log,
+        database,
+        run_seed=config.seed,
+        window=config.window,
+        on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
+    )
+    usage = await database.run(log.usage)
+    async with dispatcher:
+        context = EvolutionContext(
+            config=config,
+            run_id=record.id,
+            directory=directory,
+            store=Store(database),
+            log=log,
+            dispatcher=dispatcher,
+            operators={operator.name: operator for operator in opened.operators},
+            scorers=opened.scorers,
+            rules=opened.rules,
+            selector=opened.selector,
+            finish=lambda summary: _finish(context, record, summary, opened.seeds, opened.models, manager),
+            listen=listen,
+            observe=manager.notify,
+            summary=record.summary if record.status == "done" else None,
+            seconds_before=record.seconds,
+            tokens_before=int(sum(role["prompt"] + role["completion"] for role in usage.values())),
         )
-        async with dispatcher:
-            context = EvolutionContext(
-                config=config,
-                run_id=record.id,
-                directory=directory,
-                store=store,
-                log=log,
-                dispatcher=dispatcher,
-                operators={operator.name: operator for operator in operators},
-                scorers=scorers,
-                rules=rules,
-                selector=selector,
-                finish=lambda summary: _finish(context, record, summary, seeds, models, manager),
-                listen=listen,
-                observe=manager.notify,
-                summary=record.summary if record.status == "done" else None,
-                seconds_before=record.seconds,
-                tokens_before=int(sum(role["prompt"] + role["completion"] for role in log.usage().values())),
-            )
-            try:
-                yield context
-            finally:
-                await context.save_seconds()
+        yield context
 
 
-async def run_graph(context: EvolutionContext) -> dict[str, Any]:
-    """Run, or go on with, the graph of an open run; returns its summary."""
+async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -> dict[str, Any]:
+    """Run, or go on with, the graph of an open run; returns its summary.
+
+    Args:
+        answer: called with what the graph asks of a person (see `evoagent.nodes.review`), returns the answer.
+
+    Raises:
+        UserError: the configuration wants a review, but there is nobody to `answer`.
+    """
     async with AsyncSqliteSaver.from_conn_string(str(context.directory / CHECKPOINTS)) as saver:
         if context.summary is not None:  # it is done already: write the same dataset again
             await context.store.database.run(context.finish, context.summary)
@@ -215,34 +275,48 @@ async def run_graph(context: EvolutionContext) -> dict[str, Any]:
             "recursion_limit": recursion_limit(context.config),
         }
         snapshot = await graph.aget_state(config)
-        start: EvolutionState | None = None if snapshot.next else {}
-        # Every step is on disk before the next begins: a killed run goes on with the node that it was in.
-        stream = graph.astream(start, config, context=context, stream_mode="custom", durability="sync")
-        async for event in stream:
-            context.listen(cast(Event, event))
-        state = (await graph.aget_state(config)).values
-    summary: dict[str, Any] = state["summary"]
+        start: Any = None if snapshot.next else {}
+        while True:
+            # Every step is on disk before the next begins: a killed run goes on with the node that it was in.
+            stream = graph.astream(start, config, context=context, stream_mode="custom", durability="sync")
+            async for event in stream:
+                context.listen(cast(Event, event))
+            snapshot = await graph.aget_state(config)
+            if not snapshot.interrupts:
+                break
+            if answer is None:
+                raise UserError("review: the run asks for decisions, but there is nobody to answer")
+            start = Command(resume=answer(snapshot.interrupts[0].value))
+    summary: dict[str, Any] = snapshot.values["summary"]
     return summary
 
 
 @contextmanager
 def logged(path: Path, listen: Listener) -> Iterator[Listener]:
     """A listener that also appends every event but the frequent ones to a file of JSON lines."""
-    with path.open("a", encoding="utf-8", buffering=1) as file:
+    # A thread of its own writes: the event loop waits for no disk.
+    writer = ThreadPoolExecutor(1, thread_name_prefix="events")
 
-        def both(event: Event) -> None:
-            if not isinstance(event, NodeProgress):
-                stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-                file.write(json.dumps({"time": stamp, **to_json(event)}, ensure_ascii=False) + "\n")
-            listen(event)
+    def write(event: Event) -> None:
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": stamp, **to_json(event)}, ensure_ascii=False) + "\n")
 
+    def both(event: Event) -> None:
+        if not isinstance(event, NodeProgress):
+            writer.submit(write, event)
+        listen(event)
+
+    try:
         yield both
+    finally:
+        writer.shutdown(wait=True)
 
 
-def _greet(listen: Listener, manager: PluginManager, directory: Path, resumed: bool, seeds: SeedBatch) -> None:
+async def _greet(listen: Listener, manager: PluginManager, directory: Path, resumed: bool, seeds: SeedBatch) -> None:
     event = RunStarted(directory.name, str(directory), resumed)
     listen(event)
-    manager.notify(event)
+    await in_thread(manager.notify, event)
     if seeds.bad:
         lines = ", ".join(str(row.line) for row in seeds.bad[:5])
         listen(Notice(f"{len(seeds.bad)} of {seeds.total} seed rows are broken and skipped (lines {lines})"))

@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic describes no other before Python 3.12
 
 from evoagent.config import RunConfig
 from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
@@ -27,19 +30,34 @@ SEEDS_FOR_RULES = 2000  # what a rule may learn from: enough for any of them, an
 
 
 class EvolutionState(TypedDict, total=False):
-    """The state of one run, as LangGraph checkpoints it. A few hundred bytes, however large the population."""
+    """The state of one run, as LangGraph checkpoints it. A few thousand bytes, however large the population."""
 
-    run_id: Annotated[str, "the run in the ledger"]
-    round: Annotated[int, "the round in progress, from 1"]
-    population: Annotated[int, "members of the population at the start of this round"]
-    candidates: Annotated[int, "candidates so far, over all rounds"]
-    survivors: Annotated[int, "survivors so far, over all rounds"]
-    rejected: Annotated[dict[str, int], "rejections so far, by rule"]
-    barren: Annotated[int, "rounds in a row without a survivor"]
-    stop_reason: Annotated[str | None, "why the run ends; None while it goes on"]
-    figures: Annotated[dict[str, float], "what plugins measured of all survivors so far, by name"]
-    previews: Annotated[list[dict[str, str]], "a few rows of the last round: parent, evolved, verdict"]
-    summary: Annotated[dict[str, Any], "the run's summary, once it has finished"]
+    run_id: Annotated[str, Field(description="The run in the ledger.")]
+    round: Annotated[int, Field(description="The round in progress, from 1.")]
+    population: Annotated[int, Field(description="Members of the population at the start of this round.")]
+    candidates: Annotated[int, Field(description="Candidates so far, over all rounds.")]
+    survivors: Annotated[int, Field(description="Survivors so far, over all rounds.")]
+    rejected: Annotated[dict[str, int], Field(description="Rejections so far, by rule.")]
+    barren: Annotated[int, Field(description="Rounds in a row without a survivor.")]
+    stop_reason: Annotated[str | None, Field(description="Why the run ends; null while it goes on.")]
+    last_round: Annotated[
+        dict[str, Any], Field(description="The last round: its number, candidates, survivors, and rejections by rule.")
+    ]
+    previews: Annotated[
+        list[dict[str, str]], Field(description="A few rows of the last round: operator, parent, evolved, verdict.")
+    ]
+    figures: Annotated[
+        dict[str, float], Field(description="What plugins measured of all survivors so far, as PLUGIN.FIGURE.")
+    ]
+    review: Annotated[
+        dict[str, Any],
+        Field(
+            description="A person's decisions on this round's candidates, by id, for whoever stops the graph before "
+            'the eliminator: "keep", {"decision": "reject", "reason": "..."} or '
+            '{"decision": "edit", "instruction": "..."}.'
+        ),
+    ]
+    summary: Annotated[dict[str, Any], Field(description="The run's summary, once it has finished.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,8 @@ class EvolutionContext:
     """Shows progress: the terminal, the event log, any tracker."""
     observe: Callable[[Event], None] = lambda event: None
     """Tells the observers among the plugins; never raises."""
+    review_page: int = 20
+    """Candidates that a person is asked about at once."""
     started: float = field(default_factory=time.monotonic)
     summary: dict[str, Any] | None = None
     """Set if the run was done before this process began."""

@@ -24,9 +24,9 @@ LINE_SECONDS = 15.0  # between two progress lines where there is no terminal
 
 
 @contextmanager
-def listener() -> Iterator[Callable[[Event], None]]:
-    """A listener that suits standard error."""
-    if sys.stderr.isatty():
+def listener(*, plain: bool = False) -> Iterator[Callable[[Event], None]]:
+    """A listener that suits standard error; `plain` where something else writes there too."""
+    if sys.stderr.isatty() and not plain:
         with Bars() as bars:
             yield bars
     else:

@@ -42,6 +42,12 @@ def run(
         bool,
         typer.Option("--dry-run", help="Check everything and show the plan; load no model.", envvar="EVOAGENT_DRY_RUN"),
     ] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review", help="Ask about each candidate: keep, reject with a reason, edit.", envvar="EVOAGENT_REVIEW"
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Evolve seeds in rounds of evolver, critic and eliminator.
@@ -52,6 +58,8 @@ def run(
     from evoagent.plugins.manager import PluginManager
 
     overrides = dict_overrides(seeds, model, limit, rounds)
+    if review:
+        overrides.append("review=true")
     manager = PluginManager().load()
     loaded = load_config(config, [*overrides, *(set or [])], manager)
 

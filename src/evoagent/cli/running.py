@@ -31,7 +31,7 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
     """Run to the end and print the summary."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        with listener() as listen:
+        with listener(plain=loaded.config.review) as listen:
             summary = asyncio.run(_run(loaded, directory, manager, resume, listen))
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on", err=True)
@@ -52,7 +52,20 @@ async def _run(
 ) -> dict[str, Any]:
     async with open_run(loaded.config, loaded.base, directory, manager, resume=resume, listen=listen) as context:
         _cancel_on_sigint()  # before, asyncio's own handling serves: nothing has been asked yet
-        return await run_graph(context)
+        context.review_page = 1  # each decision is on disk before the next question
+        return await run_graph(context, _ask)
+
+
+def _ask(question: dict[str, Any]) -> Any:
+    """Ask at the terminal. The event loop waits meanwhile: the graph has stopped, so there is nothing else to do."""
+    from evoagent.cli.reviewing import ask
+
+    loop = asyncio.get_running_loop()
+    loop.remove_signal_handler(signal.SIGINT)  # Ctrl-C ends the waiting for a line
+    try:
+        return ask(question)
+    finally:
+        _cancel_on_sigint()
 
 
 def _cancel_on_sigint() -> None:

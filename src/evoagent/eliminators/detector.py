@@ -83,8 +83,9 @@ class NotAnInstruction(Eliminator):
             places = np.linspace(0, len(pairs) - 1, self.config.max_pairs).round().astype(int)
             pairs = [pairs[place] for place in places]
         if len(pairs) < self.config.min_pairs:
-            pairs += reference_pairs()
-        examples = [found for found in worked_examples(self._folder or prompts_dir()) if found.key == "evolved"]
+            pairs += await asyncio.to_thread(reference_pairs)
+        worked = await asyncio.to_thread(lambda: list(worked_examples(self._folder or prompts_dir())))
+        examples = [found for found in worked if found.key == "evolved"]
         evolved = sorted({*REQUIREMENTS, *(found.text for found in examples)})
         self._openings = tuple(sorted({found.opening for found in examples if found.opening}))
         orders = [order for order, _ in pairs] + evolved

@@ -60,6 +60,7 @@ class NoInformationGain(Eliminator):
 
     def __init__(self, config: NoInformationGainConfig | None = None) -> None:
         self.config = config or NoInformationGainConfig()
+        self._prompt = load_judge("equality")
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the number of new words of content; 1 where the judge says equal."""
@@ -86,7 +87,7 @@ class NoInformationGain(Eliminator):
             "first": first.instruction if same else first.prompt_text,
             "second": second.instruction if same else second.prompt_text,
         }
-        chat = load_judge("equality").messages(values)
+        chat = self._prompt.messages(values)
         reply = await models.judge.generate(chat, temperature=0.0, max_tokens=self.config.max_tokens)
         equal = parse_equality(reply.text)
         if equal is None:

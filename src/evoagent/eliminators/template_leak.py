@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -82,6 +83,9 @@ class TemplateLeak(Eliminator):
         Raises:
             ConfigError: a prompt file is broken.
         """
+        await asyncio.to_thread(self._read)
+
+    def _read(self) -> None:
         # Every reply has to begin with the opening, so that is no copy.
         folder = self._folder or prompts_dir()
         self._prompts = [words(_TEMPLATE.sub(" ", front_matter(path)[1])) for path in prompt_files(folder)]

@@ -216,6 +216,20 @@ class Store:
         with self.database.transaction() as connection:
             self.database.insert(connection, schema.scores, rows)
 
+    def reviews(self, candidate_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What a person has decided on these candidates, in whichever run."""
+        table, found = schema.reviews, []
+        with self.database.transaction() as connection:
+            for start in range(0, len(candidate_ids), PAGE):
+                query = select(table).where(table.c.candidate_id.in_(candidate_ids[start : start + PAGE]))
+                found += [dict(row) for row in connection.execute(query).mappings()]
+        return found
+
+    def save_reviews(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Record a person's decisions; those recorded before stay as they are."""
+        with self.database.transaction() as connection:
+            self.database.insert(connection, schema.reviews, rows)
+
     def save_figures(self, run_id: str, round: int, figures: Mapping[str, float]) -> None:
         """Record what plugins measured of the whole dataset after `round`."""
         rows = [{"run_id": run_id, "round": round, "name": name, "value": value} for name, value in figures.items()]

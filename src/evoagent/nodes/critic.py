@@ -6,7 +6,7 @@ Candidates that a rule rejects for their text alone are spared the responder and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from evoagent.errors import EngineError, LedgerError, UserError
 from evoagent.ledger.rows import Critique, StoredCandidate
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress, undecided
+from evoagent.nodes.previews import preview
 from evoagent.nodes.rules import ERROR, judge, stillborn
 from evoagent.records import Candidate, Score, Verdict
 from evoagent.scorers.base import PopulationScorer, Scorer
@@ -33,7 +34,29 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
         [rule for rule in context.rules if rule.looks_at == "instruction"] if context.config.critic.screen else []
     )
 
-    async def criticise(stored: StoredCandidate) -> Critique:
+    await criticise(context, round, undecided(context, round), screening, progress.advance)
+    await _score_population(context, round)
+    progress.finish()
+    return {"previews": await preview(context, round)}
+
+
+async def criticise_edits(context: EvolutionContext, round: int, written: Sequence[StoredCandidate]) -> None:
+    """As `critic`, for what a person has written: no rule screens it."""
+    await criticise(context, round, written)
+    await _score_population(context, round, {stored.candidate.id for stored in written})
+
+
+async def criticise(
+    context: EvolutionContext,
+    round: int,
+    candidates: AsyncIterator[StoredCandidate] | Sequence[StoredCandidate],
+    screening: Sequence[LoadedRule] = (),
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer and score `candidates` and record it."""
+    run = context.store.database.run
+
+    async def ask(stored: StoredCandidate) -> Critique:
         return await _criticise(stored, context, screening)
 
     async def write(rows: list[Critique]) -> None:
@@ -41,18 +64,15 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
         await run(context.store.save_critiques, context.run_id, round, rows)
 
     async with Batcher[Critique](write) as batch:
-        async with aclosing(context.dispatcher.map(undecided(context, round), criticise)) as results:
+        async with aclosing(context.dispatcher.map(candidates, ask)) as results:
             async for stored, outcome in results:
                 if isinstance(outcome, Exception):
                     detail = f"{type(outcome).__name__}: {outcome}"[:2000]
                     outcome = Critique(stored.candidate.id, verdict=Verdict(False, ERROR, detail=detail))
                 await batch.add(outcome)
-                progress.advance()
+                advance()
         await context.dispatcher.flush()
         await context.save_seconds()
-    await _score_population(context, round)
-    progress.finish()
-    return {}
 
 
 async def _criticise(stored: StoredCandidate, context: EvolutionContext, screening: Sequence[LoadedRule]) -> Critique:
@@ -99,11 +119,12 @@ def checked(found: object) -> Score:
     return found
 
 
-async def _score_population(context: EvolutionContext, round: int) -> None:
+async def _score_population(context: EvolutionContext, round: int, only: Collection[str] | None = None) -> None:
     scorers = [scorer for scorer in context.scorers if isinstance(scorer.plugin, PopulationScorer)]
     if not scorers:
         return
-    candidates = [stored.candidate async for stored in undecided(context, round)]
+    pending = [stored.candidate async for stored in undecided(context, round)]
+    candidates = [candidate for candidate in pending if only is None or candidate.id in only]
     if not candidates:
         return
     survivors = await context.store.database.run(context.store.survivors, context.run_id)

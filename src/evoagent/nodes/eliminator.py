@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -14,9 +15,13 @@ from evoagent.eliminators.base import PopulationEliminator, Selector
 from evoagent.errors import EvoAgentError, PluginError
 from evoagent.events import RoundFinished
 from evoagent.ledger.rows import StoredCandidate, Totals
-from evoagent.ledger.store import PAGE
 from evoagent.models.roles import Scope
 from evoagent.nodes.common import Progress, undecided
+from evoagent.nodes.critic import criticise_edits
+from evoagent.nodes.previews import preview
+from evoagent.nodes.review import RULE as REVIEW
+from evoagent.nodes.review import Decision, edits, review
+from evoagent.nodes.review import verdicts as reviewed
 from evoagent.nodes.rules import judge, stillborn
 from evoagent.records import Candidate, Verdict
 from evoagent.scorers.base import PopulationScorer
@@ -25,8 +30,6 @@ from evoagent.state import EvolutionContext, EvolutionState
 logger = logging.getLogger(__name__)
 
 QUOTA = "quota"  # the run has as many survivors as were asked for
-PREVIEWS = 5
-PREVIEW_CHARACTERS = 300
 
 
 async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
@@ -35,8 +38,11 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     run = context.store.database.run
     await context.prepare_rules()
     pending = [stored async for stored in undecided(context, round)]
+    decisions = await review(context, round, pending, state.get("review") or {})
+    pending = await _criticise_edits(context, round, decisions, pending)
+    verdicts = reviewed(decisions, pending)
     progress = Progress(runtime, "eliminator", round, len(pending))
-    verdicts = await _apply_rules(context, round, pending, progress)
+    verdicts |= await _apply_rules(context, round, [s for s in pending if s.candidate.id not in verdicts], progress)
     remaining = [stored.candidate for stored in pending if stored.candidate.id not in verdicts]
     earlier = await run(context.store.survivors, context.run_id)
     remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
@@ -47,11 +53,11 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
 
     balance = await run(context.store.totals, context.run_id, round)
     totals = await run(context.store.totals, context.run_id)
-    previews = await _previews(context, round)
+    previews = await preview(context, round)
     figures = await _measure(context, round)
     event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews), figures)
     runtime.stream_writer(event)
-    context.observe(event)
+    await asyncio.to_thread(context.observe, event)
     barren = 0 if balance.survivors else state["barren"] + 1
     return {
         "round": round + 1,
@@ -61,7 +67,14 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
         "rejected": totals.rejected,
         "barren": barren,
         "stop_reason": stop_reason(context, round, totals, barren),
+        "last_round": {
+            "round": round,
+            "candidates": balance.candidates,
+            "survivors": balance.survivors,
+            "rejected": balance.rejected,
+        },
         "figures": figures,
+        "review": {},
         "previews": previews,
     }
 
@@ -82,6 +95,21 @@ def stop_reason(context: EvolutionContext, round: int, totals: Totals, barren: i
     if stop.barren_rounds is not None and barren >= stop.barren_rounds:
         return f"no survivor in {barren} rounds"
     return None
+
+
+async def _criticise_edits(
+    context: EvolutionContext, round: int, decisions: Mapping[str, Decision], pending: list[StoredCandidate]
+) -> list[StoredCandidate]:
+    """Record, answer and score what a person has written; the candidates of the round as they are then."""
+    new = edits(decisions, pending)
+    written = [StoredCandidate(item.candidate, item.position, None, None) for item in new]
+    # Those that a killed process had recorded, but not answered any more.
+    written += [s for s in pending if s.candidate.operator == REVIEW and not s.candidate.response]
+    if not written:
+        return pending
+    await context.store.database.run(context.store.add_candidates, context.run_id, new)
+    await criticise_edits(context, round, written)
+    return [stored async for stored in undecided(context, round)]
 
 
 async def _apply_rules(
@@ -156,14 +184,29 @@ async def _select(
     except Exception as error:
         raise PluginError(f"selector `{name}`: {type(error).__name__}: {error}") from error
     left = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
-    kept = 0
+    kept = _limit(verdicts, left)
     for candidate, verdict in zip(remaining, found, strict=True):
         if verdict.kept and left is not None and kept >= left:
-            verdict = Verdict(False, QUOTA, float(kept), float(left), "as many survivors as asked for")
+            verdict = over_quota(kept, left)
         elif not verdict.kept:
             verdict = replace(verdict, rule=f"selector:{name}")
         kept += verdict.kept
         verdicts[candidate.id] = verdict
+
+
+def _limit(verdicts: dict[str, Verdict], left: int | None) -> int:
+    """How many a person has kept; those beyond the quota are rejected."""
+    kept = 0
+    for id, verdict in verdicts.items():
+        if verdict.kept and left is not None and kept >= left:
+            verdicts[id] = verdict = over_quota(kept, left)
+        kept += verdict.kept
+    return kept
+
+
+def over_quota(kept: int, left: int) -> Verdict:
+    """The verdict on a good candidate that comes too late."""
+    return Verdict(False, QUOTA, float(kept), float(left), "as many survivors as asked for")
 
 
 async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
@@ -194,29 +237,3 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
 def _measures(plugin: PopulationScorer | Selector) -> bool:
     base = Selector if isinstance(plugin, Selector) else PopulationScorer
     return type(plugin).measure is not base.measure
-
-
-async def _previews(context: EvolutionContext, round: int) -> list[dict[str, str]]:
-    page = await context.store.database.run(context.store.candidates, context.run_id, round, -1, PAGE)
-    ids = [stored.candidate.id for stored in page]
-    verdicts = await context.store.database.run(context.store.verdicts, context.run_id, ids)
-    shown = sorted(page, key=lambda stored: not verdicts[stored.candidate.id].kept)[: PREVIEWS - 2]
-    shown += [stored for stored in page if stored not in shown][: PREVIEWS - len(shown)]
-    return [
-        {
-            "operator": stored.candidate.operator,
-            "parent": stored.candidate.parent.instruction[:PREVIEW_CHARACTERS],
-            "evolved": stored.candidate.instruction[:PREVIEW_CHARACTERS],
-            "verdict": describe(verdicts[stored.candidate.id]),
-        }
-        for stored in shown
-    ]
-
-
-def describe(verdict: Verdict) -> str:
-    """A verdict in a few words: "kept", or the rule with its figure and threshold."""
-    if verdict.kept:
-        return "kept"
-    figure = "" if verdict.figure is None else f" {verdict.figure:.3g}"
-    limit = "" if verdict.threshold is None else f" (threshold {verdict.threshold:.3g})"
-    return f"rejected: {verdict.rule}{figure}{limit}"

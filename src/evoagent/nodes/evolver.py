@@ -14,6 +14,7 @@ from evoagent.errors import PluginError
 from evoagent.ledger.rows import NewCandidate
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress
+from evoagent.nodes.previews import preview
 from evoagent.operators.schedule import choose
 from evoagent.records import Candidate, Evolution, Instruction, content_id
 from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
@@ -73,7 +74,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         await context.save_seconds()
     progress.finish()
     totals = await run(context.store.totals, context.run_id)
-    return {"candidates": totals.candidates}
+    return {"candidates": totals.candidates, "previews": await preview(context, round)}
 
 
 def _calls_per_parent(context: EvolutionContext) -> int:

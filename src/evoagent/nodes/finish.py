@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -19,7 +20,7 @@ async def finish(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
     await run(context.finish, summary)
     event = RunFinished(summary)
     runtime.stream_writer(event)
-    context.observe(event)
+    await asyncio.to_thread(context.observe, event)
     return {"summary": summary}
 
 

@@ -21,5 +21,7 @@ async def prepare(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         "barren": 0,
         "stop_reason": None,
         "figures": {},
+        "review": {},
+        "last_round": {},
         "previews": [],
     }

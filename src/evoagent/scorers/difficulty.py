@@ -35,18 +35,18 @@ class Difficulty(Scorer):
 
     def __init__(self, config: DifficultyConfig | None = None) -> None:
         self.config = config or DifficultyConfig()
+        self._prompt = load_judge("difficulty")
 
     async def score(self, candidate: Candidate, models: Models) -> Score:
         """`details` hold each rating, and the replies that could not be read."""
         if not candidate.instruction.strip():
             return Score(None, "there is no instruction")
-        prompt = load_judge("difficulty")
         values = {"instruction": candidate.instruction, "input": candidate.input}
         ratings: list[float] = []
         unread: list[str] = []
         for asking in range(self.config.askings):
             reply = await models.judge.generate(
-                prompt.messages(values, asking), temperature=0.0, max_tokens=self.config.max_tokens
+                self._prompt.messages(values, asking), temperature=0.0, max_tokens=self.config.max_tokens
             )
             rating = parse_rating(reply.text)
             if rating is None:

@@ -1,0 +1,88 @@
+"""evoagent run --review: asking a person at the terminal, one candidate at a time."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+import click
+import typer
+
+LINES = 8  # of one text
+
+KEYS = {"k": "keep", "r": "reject", "e": "edit", "p": "pass", "a": "rest", "q": "quit"}
+LEGEND = "[k]eep  [r]eject  [e]dit  [p]ass: the rules decide  [a]ll the rest to the rules  [q]uit"
+
+
+def ask(question: dict[str, Any]) -> Any:
+    """The answer to one question of the graph. The question goes to standard error, as progress does.
+
+    Raises:
+        KeyboardInterrupt: the person leaves, or standard input ends; what is decided is kept.
+    """
+    for problem in question.get("problems", ()):
+        typer.echo(f"  {problem}", err=True)
+    decisions: dict[str, Any] = {}
+    for number, candidate in enumerate(question["candidates"], question["from"]):
+        typer.echo(f"\n{render(candidate, question['round'], number, question['of'])}\n{LEGEND}", err=True)
+        decision = _decide(candidate)
+        if decision == "rest":
+            return decisions or "rest"
+        decisions[candidate["id"]] = decision
+    return decisions
+
+
+def _decide(candidate: dict[str, Any]) -> Any:
+    while True:
+        choice = KEYS.get(_line("> ").strip().lower()[:1])
+        if choice == "quit":
+            raise KeyboardInterrupt
+        if choice in ("keep", "pass", "rest"):
+            return choice
+        if choice == "reject":
+            return {"decision": "reject", "reason": _line("reason: ").strip()[:2000]}
+        if choice == "edit":
+            text = _edited(candidate["evolved"])
+            if text:
+                return {"decision": "edit", "instruction": text}
+            typer.echo("nothing changed", err=True)
+        else:
+            typer.echo(LEGEND, err=True)
+
+
+def _edited(text: str) -> str:
+    if sys.stdin.isatty() and not text.endswith(" …"):  # an editor would be given a text that was cut
+        return (click.edit(text, extension=".txt") or "").strip()
+    return _line("new instruction: ").strip()
+
+
+def _line(prompt: str) -> str:
+    typer.echo(prompt, err=True, nl=False)
+    line = sys.stdin.readline()
+    if not line:
+        raise KeyboardInterrupt  # nobody is there to answer
+    return line
+
+
+def render(candidate: dict[str, Any], round: int, number: int, total: int) -> str:
+    """One candidate with its parent, response and scores."""
+    scores = "  ".join(f"{name} {value:.3g}" for name, value in candidate["scores"].items() if value is not None)
+    lines = [f"round {round}, {number} of {total}: {candidate['operator']}  {scores}".rstrip()]
+    for name in ("parent", "evolved", "input", "response"):
+        if candidate[name]:
+            lines += _wrapped(name, candidate[name])
+    return "\n".join(lines)
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    width = max(shutil.get_terminal_size((100, 24)).columns - 12, 40)
+    # Control characters of a model's text could move the cursor or clear the screen.
+    clean = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    lines = [part for line in clean.splitlines() for part in textwrap.wrap(line, width) or [""]]
+    shown = lines[:LINES] + (["…"] if len(lines) > LINES else [])
+    return [
+        f"  {name if first else '':<9} {line}"
+        for first, line in zip([True] + [False] * len(shown), shown, strict=False)
+    ]

@@ -1,0 +1,215 @@
+"""The graph as LangGraph Studio and the Agent Server load it: `langgraph.json` names `graph` below.
+
+A run's input is a configuration and changes to it; everything else is as at the command line. The run directory is
+found again from the thread, so a run that was interrupted, or whose server was restarted, goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from evoagent.config import fingerprint
+from evoagent.configfile import LoadedConfig, load_config
+from evoagent.errors import EvoAgentError, UserError
+from evoagent.events import to_json
+from evoagent.graph import Node, build_graph
+from evoagent.plugins.manager import PluginManager
+from evoagent.records import content_id
+from evoagent.session import in_thread, open_run
+from evoagent.state import EvolutionContext, EvolutionState
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 600.0  # that models stay loaded while nobody goes on with a run
+RECURSION_LIMIT = 1_000_000  # steps; what ends a run is its configuration
+FOLDER = "studio"  # below the configuration's output folder
+
+
+class StudioInput(TypedDict, total=False):
+    """What a person fills in to start a run."""
+
+    config: Annotated[
+        str,
+        Field(
+            default="quickstart",
+            title="Configuration",
+            description="A shipped scenario such as `quickstart`, or the path of a configuration file.",
+        ),
+    ]
+    overrides: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict,
+            title="Overrides",
+            description="Keys of the configuration to change, with their values: "
+            '{"seeds.limit": 4, "stop.rounds": 1, "review": true}.',
+        ),
+    ]
+
+
+class StudioState(StudioInput, EvolutionState, total=False):
+    """The state of a run in Studio: its input, its directory, and what every run has."""
+
+    directory: Annotated[str, Field(description="The run directory: ledger, event log and, at the end, the dataset.")]
+
+
+def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The compiled graph, without a checkpointer: the server brings its own. Loads no model."""
+    builder = build_graph(state=StudioState, input=StudioInput, context=None, wrap=_with_session)
+    compiled = builder.compile(name="evoagent")
+    compiled.config = {"recursion_limit": RECURSION_LIMIT}
+    return compiled
+
+
+def _with_session(name: str, node: Node) -> Any:
+    """`node`, given the context of the run that the state names."""
+
+    async def run(state: StudioState, runtime: Runtime[None], config: RunnableConfig) -> Any:
+        thread = str(config.get("configurable", {}).get("thread_id", ""))
+        try:
+            request = await in_thread(_find, state.get("config"), state.get("overrides"), thread)
+            return await _run(name, node, state, runtime, request)
+        except EvoAgentError as error:
+            raise RunError(str(error)) from error
+
+    return run
+
+
+async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any], request: _Request) -> Any:
+    async with sessions.use(request) as context:
+        if name == "prepare" and context.summary is not None:
+            reason = context.summary["stop_reason"]
+            raise UserError(f"{request.directory}: this run is done ({reason}); start another thread, or change it")
+        write = runtime.stream_writer
+        inner = runtime.override(context=context, stream_writer=lambda event: write(to_json(event)))
+        update = await node(state, inner)
+    if name == "finish":
+        await sessions.close(request.directory)
+    return {**update, "directory": str(request.directory)} if name == "prepare" else update
+
+
+class RunError(RuntimeError):
+    """What ends a run in Studio. The server shows the messages of Python's own kinds of errors only."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A run to open."""
+
+    loaded: LoadedConfig
+    directory: Path
+    manager: PluginManager
+
+
+def _find(config: Any, overrides: Any, thread: str) -> _Request:
+    config, overrides = config or "quickstart", overrides or {}
+    if not isinstance(config, str):
+        raise UserError(f"config: found {config!r:.80}, expected a scenario such as `quickstart` or a path")
+    if not isinstance(overrides, dict):
+        raise UserError(f'overrides: found {overrides!r:.80}, expected keys and values such as {{"seeds.limit": 4}}')
+    manager = PluginManager().load()
+    loaded = load_config(config, overrides, manager)
+    # Another thread, or other models, operators or seeds, is another run; other thresholds decide anew on this one.
+    mark = content_id(thread, fingerprint(loaded.config), loaded.config.seeds.path)
+    directory = loaded.output_dir / FOLDER / f"{loaded.config.name}-{mark[:10]}"
+    return _Request(loaded, directory.absolute(), manager)
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """An open run, held by a task of its own: what a task has entered, the same task has to leave."""
+
+    request: _Request
+    loop: asyncio.AbstractEventLoop
+    ready: asyncio.Future[EvolutionContext]
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    idle: asyncio.TimerHandle | None = None
+
+
+class Sessions:
+    """The open runs of this process. A run's models stay loaded from one node to the next, and over an interrupt."""
+
+    def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._open: dict[Path, _Session] = {}
+        self._idle_seconds = idle_seconds
+
+    @asynccontextmanager
+    async def use(self, request: _Request) -> AsyncIterator[EvolutionContext]:
+        """The context of a run. The run is closed when it fails, or when nobody has gone on with it for a while."""
+        session = await self._enter(request)
+        try:
+            yield await asyncio.shield(session.ready)
+        except GraphBubbleUp:  # it waits for a person
+            raise
+        except BaseException:
+            await self.close(request.directory)
+            raise
+        finally:
+            session.idle = session.loop.call_later(self._idle_seconds, session.leave.set)
+
+    async def _enter(self, request: _Request) -> _Session:
+        loop = asyncio.get_running_loop()
+        session = self._open.get(request.directory)
+        if session is not None and (session.loop is not loop or session.request.loaded.config != request.loaded.config):
+            await self.close(request.directory)
+            session = None
+        if session is None or session.leave.is_set():
+            if session is not None and session.task is not None:
+                await asyncio.wait([session.task])
+            session = _Session(request, loop, loop.create_future())
+            self._open[request.directory] = session
+            session.task = loop.create_task(self._hold(session))
+        if session.idle is not None:
+            session.idle.cancel()
+        return session
+
+    async def _hold(self, session: _Session) -> None:
+        request = session.request
+        try:
+            async with open_run(
+                request.loaded.config, request.loaded.base, request.directory, request.manager
+            ) as context:
+                session.ready.set_result(context)
+                await session.leave.wait()
+        except Exception as error:
+            if session.ready.done():
+                logger.exception("closing %s", request.directory)
+            else:
+                session.ready.set_exception(error)
+        finally:
+            session.leave.set()
+            if self._open.get(request.directory) is session:
+                del self._open[request.directory]
+
+    async def close(self, directory: Path) -> None:
+        """Close a run, if it is open, and wait until its directory is free."""
+        session = self._open.get(directory)
+        if session is None or session.loop.is_closed():
+            self._open.pop(directory, None)
+        elif session.loop is asyncio.get_running_loop():
+            await _left(session)
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_left(session), session.loop))
+
+
+async def _left(session: _Session) -> None:
+    session.leave.set()
+    if session.task is not None:
+        await asyncio.wait([session.task])
+
+
+sessions = Sessions()
