@@ -1,0 +1,1 @@
+"""Diversity of an evolving dataset: Vendi score, MTLD and HD-D, self-BLEU."""

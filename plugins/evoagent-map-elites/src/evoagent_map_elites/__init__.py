@@ -1,0 +1,1 @@
+"""MAP-Elites selectors on the archives of pyribs: quality and diversity at once."""
