@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
-from evoagent.errors import EvoAgentError, UserError
+from evoagent.errors import EvoAgentError
 from evoagent.resources import configs_dir, prompts_dir
+from evoagent.scaffold.folder import write_folder
 
 OPERATOR = "my-constraints"
 """The example operator: a copy of a shipped prompt under a name of its own."""
@@ -47,12 +46,7 @@ def write_project(folder: Path) -> None:
         UserError: `folder` is a file, or holds something.
         EvoAgentError: it cannot be written.
     """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder}: found {_found(folder)}, expected a new or empty folder")
-        _write(folder.resolve(), project_files(_project_name(folder.resolve().name)))
-    except OSError as error:
-        raise EvoAgentError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    write_folder(folder, lambda path: project_files(_project_name(path.name)))
 
 
 def project_files(name: str) -> Mapping[str, str]:
@@ -90,31 +84,3 @@ def _replaced(text: str, old: str, new: str) -> str:
 def _project_name(folder: str) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")[:80]
     return name or "project"
-
-
-def _found(folder: Path) -> str:
-    return f"a folder that holds {next(folder.iterdir()).name}" if folder.is_dir() else "a file"
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    inside = folder.exists()  # an empty folder stays the same one, for it may be where the user stands
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = (folder if inside else folder.parent) / f".evoagent-{uuid4().hex[:12]}"
-    moved: list[Path] = []
-    try:
-        for path, content in files.items():
-            target = staging / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content, encoding="utf-8", newline="\n")
-        if inside:
-            for item in sorted(staging.iterdir()):
-                moved.append(item.rename(folder / item.name))
-        else:
-            staging.rename(folder)
-            moved = []
-    except BaseException:
-        for item in moved:
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
-        raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

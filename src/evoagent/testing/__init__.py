@@ -1,5 +1,53 @@
-"""For tests of evoagent and of plugins: a scripted engine that needs no weights."""
+"""For tests of plugins: scripted models, a tiny run in memory, and the check that every plugin should pass.
 
-from evoagent.models.engines.scripted import Script, ScriptedEngine
+The names load when they are first used: pytest imports this package in every session, for its fixtures.
+"""
 
-__all__ = ["Script", "ScriptedEngine"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evoagent.models.engines.scripted import Script, ScriptedEngine
+    from evoagent.testing.checking import Finding, assert_valid_plugin, check_plugin
+    from evoagent.testing.scripted import ScriptedModels, Sent, scripted_models
+    from evoagent.testing.seeds import SEEDS
+    from evoagent.testing.tiny_run import Rejected, TinyRun, run_in_memory, run_in_memory_async
+
+_NAMES = {
+    "evoagent.models.engines.scripted": ("Script", "ScriptedEngine"),
+    "evoagent.testing.checking": ("Finding", "assert_valid_plugin", "check_plugin"),
+    "evoagent.testing.scripted": ("ScriptedModels", "Sent", "scripted_models"),
+    "evoagent.testing.seeds": ("SEEDS",),
+    "evoagent.testing.tiny_run": ("Rejected", "TinyRun", "run_in_memory", "run_in_memory_async"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "SEEDS",
+    "Finding",
+    "Rejected",
+    "Script",
+    "ScriptedEngine",
+    "ScriptedModels",
+    "Sent",
+    "TinyRun",
+    "assert_valid_plugin",
+    "check_plugin",
+    "run_in_memory",
+    "run_in_memory_async",
+    "scripted_models",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'evoagent.testing' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

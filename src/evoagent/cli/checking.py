@@ -1,0 +1,48 @@
+"""What `evoagent plugins check` does once its options are known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from evoagent.errors import UserError
+from evoagent.overrides import apply
+from evoagent.testing.checking.package import find_package
+from evoagent.testing.checking.process import check_package
+
+
+def check_command(name: str, settings: Sequence[str], model: str | None, limit: float, *, as_json: bool) -> None:
+    """Check a package, a line for each check; ends with 1 if one of them failed."""
+    package, params = find_package(name), _params(settings)
+    findings = []
+    for finding in check_package(package, params=params, model=model, limit=limit):
+        findings.append(finding)
+        if not as_json:
+            typer.echo(str(finding))
+    errors = sum(finding.severity == "error" for finding in findings)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+    else:
+        notes = sum(finding.severity == "note" for finding in findings)
+        typer.echo(f"{len(findings)} checks, {errors} failed, {notes} notes", err=True)
+    if errors:
+        sys.exit(1)
+
+
+def _params(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    given = apply({}, settings)
+    problems = list(map(str, given.problems))
+    problems += [
+        f"{name}: expected NAME.KEY=VALUE such as haiku.lines=3"
+        for name, parameters in given.data.items()
+        if not isinstance(parameters, dict)
+    ]
+    if problems:
+        raise UserError("\n".join(f"--set {problem}" for problem in problems))
+    found: dict[str, dict[str, Any]] = given.data
+    return found

@@ -1,0 +1,6 @@
+"""The author's check: is a plugin valid, robust, deterministic, and quick to give way to others?"""
+
+from evoagent.testing.checking.check import assert_valid_plugin, check_plugin
+from evoagent.testing.checking.findings import Finding
+
+__all__ = ["Finding", "assert_valid_plugin", "check_plugin"]

@@ -1,0 +1,49 @@
+"""A plugin made of specs, for those that are at hand without the hook that yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from evoagent.plugins.hookspecs import hookimpl
+from evoagent.plugins.specs import PluginSpec
+
+
+class SpecPlugin:
+    """Yields `specs` by the hooks of their kinds."""
+
+    def __init__(self, *specs: PluginSpec) -> None:
+        self._specs = specs
+
+    def _of(self, kind: str) -> Iterator[Any]:
+        return (spec for spec in self._specs if spec.kind == kind)
+
+    @hookimpl
+    def evoagent_operators(self) -> Iterable[Any]:
+        """The operators among them."""
+        return self._of("operator")
+
+    @hookimpl
+    def evoagent_scorers(self) -> Iterable[Any]:
+        """The scorers among them."""
+        return self._of("scorer")
+
+    @hookimpl
+    def evoagent_eliminators(self) -> Iterable[Any]:
+        """The rules among them."""
+        return self._of("eliminator")
+
+    @hookimpl
+    def evoagent_selectors(self) -> Iterable[Any]:
+        """The selectors among them."""
+        return self._of("selector")
+
+    @hookimpl
+    def evoagent_engines(self) -> Iterable[Any]:
+        """The engines among them."""
+        return self._of("engine")
+
+    @hookimpl
+    def evoagent_exporters(self) -> Iterable[Any]:
+        """The exporters among them."""
+        return self._of("exporter")

@@ -1,0 +1,291 @@
+"""A whole run on a handful of seeds: the real graph, nodes and ledger, with models that answer from a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evoagent.config import RunConfig
+from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
+from evoagent.errors import UserError
+from evoagent.ledger.store import PAGE, Store
+from evoagent.models.engines.scripted import Script, ScriptedEngine
+from evoagent.models.requests import EmbedRequest, GenerateRequest, LossRequest, Request
+from evoagent.models.roles import Style
+from evoagent.operators.base import Operator
+from evoagent.plugins.discovery import installed, is_disabled
+from evoagent.plugins.hookspecs import hookimpl
+from evoagent.plugins.manager import PluginManager
+from evoagent.plugins.specs import EliminatorSpec, EngineSpec, OperatorSpec, PluginSpec, ScorerSpec, SelectorSpec
+from evoagent.records import Candidate, Instruction, Score, Verdict
+from evoagent.scorers.base import PopulationScorer, Scorer
+from evoagent.session import open_run, run_graph
+from evoagent.testing.seeds import SEEDS
+from evoagent.testing.spec_plugin import SpecPlugin
+
+_ENGINE = "scripted-in-memory"
+_R = TypeVar("_R")
+
+Named = str | Mapping[str, Any] | PluginSpec | object
+"""A plugin: its name, `{name: {parameter: value}}`, a spec, or the class or an instance of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate that did not survive, and why."""
+
+    candidate: Candidate
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TinyRun:
+    """What a run leaves behind.
+
+    Attributes:
+        candidates: all of them, with responses and scores, in order of round and position.
+        survivors: those that were kept.
+        rejected: the others, each with the verdict. Rule "error" tells of a plugin that raised, "extracted" of an
+            operator that gave no instruction; `verdict.detail` says more.
+        figures: what population scorers and selectors measured after each round, as NAME.FIGURE.
+        requests: what reached the engine, in order; a request that was answered before is not sent again.
+        summary: as `evoagent run --json` prints it.
+        rows: the dataset, as in train.jsonl.
+    """
+
+    candidates: tuple[Candidate, ...]
+    survivors: tuple[Candidate, ...]
+    rejected: tuple[Rejected, ...]
+    figures: Mapping[int, Mapping[str, float]]
+    requests: tuple[Request, ...]
+    summary: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def scores(self) -> dict[str, list[Score]]:
+        """The scores of all candidates that were scored, by scorer."""
+        found: dict[str, list[Score]] = {}
+        for candidate in self.candidates:
+            for name, score in candidate.scores.items():
+                found.setdefault(name, []).append(score)
+        return found
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Why candidates were rejected: the details by rule."""
+        found: dict[str, list[str]] = {}
+        for item in self.rejected:
+            found.setdefault(item.verdict.rule, []).append(item.verdict.detail)
+        return found
+
+
+class _Recording(ScriptedEngine):
+    """A scripted engine that keeps what it is sent."""
+
+    def __init__(self, requests: list[Request], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._requests = requests
+
+    async def generate(self, requests: Sequence[GenerateRequest]) -> list[Any]:
+        self._requests.extend(requests)
+        return await super().generate(requests)
+
+    async def loss(self, requests: Sequence[LossRequest]) -> list[Any]:
+        self._requests.extend(requests)
+        return await super().loss(requests)
+
+    async def embed(self, requests: Sequence[EmbedRequest]) -> list[Any]:
+        self._requests.extend(requests)
+        return await super().embed(requests)
+
+
+@dataclass(slots=True)
+class _Engines:
+    """The engine of a tiny run, as a plugin."""
+
+    script: Script | None
+    requests: list[Request] = field(default_factory=list)
+
+    @hookimpl
+    def evoagent_engines(self) -> Iterator[EngineSpec]:
+        verbs = frozenset({"generate", "loss", "embed"})
+        yield EngineSpec(name=_ENGINE, factory=self._make, verbs=verbs, remote=True, summary="answers from a script")
+
+    def _make(self, model: Any, source: Any, options: Any) -> ScriptedEngine:
+        return _Recording(self.requests, model, source, script=self.script)
+
+
+async def run_in_memory_async(
+    *plugins: object,
+    operators: Sequence[Named] = (),
+    scorers: Sequence[Named] = (),
+    rules: Sequence[Named] = (),
+    selector: Named | None = None,
+    seeds: Sequence[Instruction] = SEEDS,
+    rounds: int = 1,
+    script: Script | None = None,
+    style: Style = "plain",
+    temperature: float = 0.7,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+) -> TinyRun:
+    """Run `plugins` on a few seeds and tell what came of it; nothing stays on the disk.
+
+    Args:
+        plugins: modules or objects with hooks. What they bring takes part, unless it is named below.
+        operators: as `rules`, `scorers` and `selector`: what takes part, by name (built-in, installed or of `plugins`),
+            or the plugin itself. By default what `plugins` bring, else operator `constraints` and selector `all`.
+        script: the answers of all models.
+        style: the prompt style that the models ask for.
+        config: further keys of the configuration, by section: {"models": {...}} for real models.
+
+    Raises:
+        UserError: as a run does; a plugin that is not valid is named.
+    """
+    manager = PluginManager().load()
+    engine = _Engines(script)
+    manager.add(engine, "evoagent.testing")
+    brought: list[PluginSpec] = []
+    for number, plugin in enumerate(plugins):
+        name = getattr(plugin, "__name__", None) or f"plugin {number + 1}"
+        if not _is_installed(plugin):
+            manager.add(plugin, name)
+        alone = PluginManager()
+        alone.add(plugin, name)
+        brought += [spec for kind in _BASES for spec in alone.specs(kind)]
+
+    def uses(kind: str, named: Sequence[Named], default: list[str]) -> list[Any]:
+        own = [spec.name for spec in brought if spec.kind == kind]
+        return [_use(kind, item, manager) for item in named] or own or default
+
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "seed": seed,
+        "models": {
+            "evolver": {"engine": _ENGINE, "model": "scripted", "sampling": {"temperature": temperature}},
+            "embedder": "evolver",
+        },
+        "evolver": {"operators": uses("operator", operators, ["constraints"]), "style": style},
+        "critic": {"scorers": uses("scorer", scorers, [])},
+        "eliminator": {
+            "rules": uses("eliminator", rules, []),
+            "selector": uses("selector", () if selector is None else (selector,), ["all"])[0],
+        },
+        "stop": {"rounds": rounds},
+    }
+    for section, changes in (config or {}).items():
+        both = isinstance(changes, Mapping) and isinstance(values.get(section), dict)
+        values[section] = {**values[section], **changes} if both else changes
+    with tempfile.TemporaryDirectory(prefix="evoagent-") as folder:
+        file = Path(folder) / "seeds.jsonl"
+        with file.open("w", encoding="utf-8") as out:
+            for item in seeds:
+                row = {"instruction": item.instruction, "input": item.input, "output": item.output}
+                out.write(json.dumps(row) + "\n")
+        checked = RunConfig.model_validate({"seeds": {"path": str(file)}, **values})
+        return await _run(checked, Path(folder), manager, engine.requests)
+
+
+async def _run(config: RunConfig, folder: Path, manager: PluginManager, requests: list[Request]) -> TinyRun:
+    async with open_run(config, folder, folder / "run", manager) as context:
+        summary = await run_graph(context)
+        return await context.store.database.run(_collect, context.store, context.run_id, tuple(requests), summary)
+
+
+def _collect(store: Store, run_id: str, requests: tuple[Request, ...], summary: Mapping[str, Any]) -> TinyRun:
+    found: list[Candidate] = []
+    for round in range(1, summary["rounds"] + 1):
+        after = -1
+        while page := store.candidates(run_id, round, after, PAGE):
+            found += [stored.candidate for stored in page]
+            after = page[-1].position
+    verdicts = store.verdicts(run_id, [candidate.id for candidate in found])
+    return TinyRun(
+        candidates=tuple(found),
+        survivors=tuple(item for item in found if verdicts[item.id].kept),
+        rejected=tuple(Rejected(item, verdicts[item.id]) for item in found if not verdicts[item.id].kept),
+        figures=store.figures(run_id),
+        requests=requests,
+        summary=summary,
+        rows=tuple(store.dataset(run_id)),
+    )
+
+
+def run_in_memory(*plugins: object, **options: Any) -> TinyRun:
+    """As `run_in_memory_async`, with the same arguments, from code that is not async."""
+    return in_thread(lambda: asyncio.run(run_in_memory_async(*plugins, **options)))
+
+
+def in_thread(call: Callable[[], _R]) -> _R:
+    """The result of `call`, made in a thread of its own: the caller may be inside an event loop."""
+    found: list[_R] = []
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(call())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, name="evoagent-testing", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return found[0]
+
+
+def _is_installed(plugin: object) -> bool:
+    """Whether the manager has `plugin` from an entry point already, as in the tests of an installed distribution."""
+    for source, entry in installed():
+        with suppress(Exception):
+            if not is_disabled(source) and entry.load() is plugin:
+                return True
+    return False
+
+
+_BASES: Mapping[str, tuple[type, ...]] = {
+    "operator": (Operator,),
+    "scorer": (Scorer, PopulationScorer),
+    "eliminator": (Eliminator, PopulationEliminator),
+    "selector": (Selector,),
+}
+
+
+def _use(kind: str, item: Named, manager: PluginManager) -> Any:
+    """How a configuration names `item`, which is registered if it is no name."""
+    if isinstance(item, (str, Mapping)):
+        return item
+    spec = item if isinstance(item, PluginSpec) else _spec(kind, item)
+    if spec.kind != kind:
+        raise UserError(f"found {spec.kind} `{spec.name}` where a plugin of kind {kind} belongs")
+    manager.add(SpecPlugin(spec), spec.name)
+    return spec.name
+
+
+def _spec(kind: str, item: object) -> PluginSpec:
+    made = item() if isinstance(item, type) else item
+    if not isinstance(made, _BASES[kind]):
+        wanted = " or ".join(base.__name__ for base in _BASES[kind])
+        raise UserError(f"found {item!r:.80}, expected a name, a spec or a {wanted}")
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(made).__name__).lower().strip("_")
+    common: dict[str, Any] = {"name": name, "factory": lambda: made, "summary": "for this run"}
+    match made:
+        case Operator():
+            return OperatorSpec(**common, parents=2 if type(made).combine is not Operator.combine else 1)
+        case Scorer() | PopulationScorer():
+            return ScorerSpec(**common, population=isinstance(made, PopulationScorer))
+        case Eliminator() | PopulationEliminator():
+            return EliminatorSpec(
+                **common, looks_at="population" if isinstance(made, PopulationEliminator) else "response"
+            )
+        case _:
+            return SelectorSpec(**common)
