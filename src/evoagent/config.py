@@ -194,6 +194,7 @@ class RunConfig(Strict):
     output: OutputConfig = OutputConfig()
     plugins: list[str] = Field(default_factory=list)
     window: int = Field(1024, ge=1)
+    plugin_seconds: float | None = Field(300.0, gt=0)
 
 
 def fingerprint(config: RunConfig) -> str:
@@ -224,13 +225,15 @@ NOT_IDENTITY = (
     "stop",  # a run may go on for longer
     "review",  # a person decides, as rules do
     "window",  # speed only
+    "plugin_seconds",  # patience only
     "plugins",  # those that matter are named elsewhere in the configuration
 )
 
 
 def decisions(config: RunConfig) -> str:
     """Fingerprint of everything that decides which rows survive; equal means the same dataset."""
-    content = config.model_dump(mode="json", exclude={"name": True, "output": True, "window": True, "seeds": {"path"}})
+    speed = {"window": True, "plugin_seconds": True}
+    content = config.model_dump(mode="json", exclude={"name": True, "output": True, "seeds": {"path"}, **speed})
     for role in content["models"].values():
         if role is not None:
             role.pop("options")

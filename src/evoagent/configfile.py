@@ -171,7 +171,7 @@ def _plugin_problems(data: Any, config: RunConfig | None, manager: PluginManager
         ]
     problems += _repeated(named)
     if config is not None:
-        problems += _unmet(named, config, manager) + _unscored(named, config, manager)
+        problems += _unmet(named, config, manager) + _unscored(named, config)
     return problems
 
 
@@ -265,14 +265,23 @@ def _unmet(named: list[_Named], config: RunConfig, manager: PluginManager) -> li
     return problems
 
 
-def _unscored(named: list[_Named], config: RunConfig, manager: PluginManager) -> list[Problem]:
-    """Built-in rules and selectors that go `by` a score which nothing computes."""
+def _unscored(named: list[_Named], config: RunConfig) -> list[Problem]:
+    """Parameters that name a score which nothing computes: `json_schema_extra={"score": True}` marks them.
+
+    With "optional" instead of True, a default that nothing computes is no problem.
+    """
     scores = [use.name for use in config.critic.scorers]
     problems = []
     for item in named:
-        by = item.use.params.get("by")
-        own = item.spec is not None and manager.source(item.spec).distribution == "evoagent"
-        if own and isinstance(by, str) and by not in scores:
-            hint = closest(by, scores) or "; there is none"
-            problems.append(Problem((*item.params_at, "by"), f"`{by}` is not among critic.scorers{hint}"))
+        fields = item.spec.config.model_fields if item.spec is not None and item.spec.config is not None else {}
+        for name, field in fields.items():
+            extra = field.json_schema_extra
+            mark = extra.get("score") if isinstance(extra, Mapping) else None
+            if not mark or (mark == "optional" and name not in item.use.params):
+                continue
+            value = item.use.params.get(name, field.default)
+            if isinstance(value, str) and value not in scores:
+                place = (*item.params_at, name) if name in item.use.params else item.location
+                hint = closest(value, scores) or "; there is none"
+                problems.append(Problem(place, f"{name}: `{value}` is not among critic.scorers{hint}"))
     return problems

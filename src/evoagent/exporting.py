@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from evoagent.datasets.exporters import export
-from evoagent.errors import UserError
+from evoagent.datasets.exporters import Exporter, Row, export
+from evoagent.errors import PluginError, UserError
+from evoagent.failures import explain, is_storable, shown
 from evoagent.ledger.database import Database
 from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
+from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import LEDGER, require_run
 
@@ -37,10 +41,36 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     """Write the survivors so far; returns the file and its number of rows.
 
     Raises:
-        UserError: no run, an unknown format, or no survivors.
+        UserError: no run, an unknown format, no survivors, or an exporter that fails; nothing is written then.
     """
-    spec = PluginManager().load().get("exporter", format)
+    manager = PluginManager().load()
+    spec = manager.get("exporter", format)
+    convert = _named(manager.create(spec, {}), format, manager.label(spec))
     target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
     with reading(directory) as (store, record):
         target.parent.mkdir(parents=True, exist_ok=True)
-        return target, export(store.dataset(record.id), format, target, spec.factory())
+        return target, export(store.dataset(record.id), format, target, convert)
+
+
+def _named(convert: Exporter, format: str, of: str) -> Exporter:
+    """`convert`, whose failures name the exporter and the distribution that brought it."""
+    if not of:
+        return convert
+
+    def call(row: Row) -> Mapping[str, Any]:
+        who = f"exporter `{format}` of {of}, row {row['id']}"
+        try:
+            with stdout_to_stderr():
+                found = convert(row)
+            if not isinstance(found, Mapping):
+                raise TypeError(f"returned {shown(found)}, expected a mapping")
+            plain: dict[str, Any] = json.loads(json.dumps(dict(found), allow_nan=False))
+            if not is_storable(json.dumps(plain, ensure_ascii=False)):
+                raise ValueError("returned half a surrogate pair")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{who}: {explain(error)}") from error
+        return plain
+
+    return call

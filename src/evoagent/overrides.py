@@ -1,4 +1,4 @@
-"""Values given beside a configuration file, by dotted key: `evolver.operators.0=deepening`."""
+"""Values given beside a configuration file, by dotted key: `stop.rounds=2`, `critic.scorers+=length`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evoagent.validation import Location, Problem, closest, shown
 from evoagent.yamltext import YamlError, parse
 
 Overrides = Sequence[str] | Mapping[str, Any]
-"""Either `KEY=VALUE` texts, whose values are YAML, or values by dotted key."""
+"""Either `KEY=VALUE` texts, whose values are YAML, or values by dotted key. A key that ends in "+" adds to a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,13 @@ def apply(data: Any, overrides: Overrides) -> Applied:
     """Put `overrides` into `data`, in place; a key that is not there yet is added."""
     locations, problems = [], []
     for key, value, problem in _pairs(overrides):
-        steps = key.split(".")
+        more = key.endswith("+")
+        steps = key.removesuffix("+").rstrip().split(".")
         if problem is None and not all(steps):
             problem = "found an empty key, expected KEY=VALUE such as stop.rounds=2"
         if problem is None:
             try:
-                locations.append(_put(data, steps, value))
+                locations += _add(data, steps, value) if more else [_put(data, steps, value)]
             except _Misfit as misfit:
                 problem = str(misfit)
         if problem is not None:
@@ -59,6 +60,21 @@ def _pairs(overrides: Overrides) -> list[tuple[str, Any, str | None]]:
         except YamlError as error:
             pairs.append((key.strip(), None, "; ".join(flaw.message for flaw in error.flaws)))
     return pairs
+
+
+def _add(data: Any, steps: list[str], value: Any) -> list[Location]:
+    """Put `value`, or each item of it, at the end of the list at `steps`."""
+    node = data
+    for step in steps:
+        key: Any = _key(node, step)
+        node = node[key] if isinstance(node, list) else node.get(key)
+    if node is None:
+        node = []
+        _put(data, steps, node)
+    if not isinstance(node, list):
+        raise _Misfit(f"found {shown(node)}, expected a list that `+=` can add to")
+    items = value if isinstance(value, list) else [value]
+    return [_put(data, [*steps, str(len(node))], item) for item in items]
 
 
 def _put(data: Any, steps: list[str], value: Any) -> Location:

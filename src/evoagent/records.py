@@ -83,6 +83,7 @@ class Candidate:
     Attributes:
         response: the responder's answer, or the operator's; "" before the critic has asked for it.
         finish_reason: "stop" or "length" of the evolver's completion; rule `truncated` reads it.
+        parents: all of them, `parent` first, where an operator takes several; else empty, or `parent` alone.
         scores: by scorer name; empty before the critic.
     """
 
@@ -98,6 +99,11 @@ class Candidate:
     family: str = "depth"
     parents: tuple[Instruction, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def mates(self) -> tuple[Instruction, ...]:
+        """The parents beside `parent`, for a crossover."""
+        return self.parents[1:]
 
     @property
     def prompt_text(self) -> str:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from evoagent.config import NOT_IDENTITY, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
 from evoagent.datasets.seeds import SeedBatch
 from evoagent.errors import UserError
@@ -85,10 +87,11 @@ def choose_run(
     """The run to work on, and whether it goes on with an earlier one.
 
     An unfinished run under the same decisions goes on. Otherwise a new run begins in the same ledger: what
-    models have answered before is in the request log, so only what is new is asked.
+    models have answered before is in the request log, so only what is new is asked. That is also so where operators
+    were taken out, for example one whose plugin is broken.
 
     Raises:
-        UserError: the directory belongs to another run: other models, operators, seeds or another random seed.
+        UserError: the directory belongs to another run: other models, seeds, another random seed, further operators.
     """
     identity = {"fingerprint": fingerprint(config), "seeds_sha256": seeds.sha256}
     last = store.last_run()
@@ -129,7 +132,7 @@ def _anchored(config: RunConfig, base: Path) -> RunConfig:
 def _check_identity(
     store: Store, directory: Path, config: RunConfig, last: RunRecord, identity: Mapping[str, str]
 ) -> None:
-    if store.get_meta("fingerprint") != identity["fingerprint"]:
+    if identity["fingerprint"] not in (store.get_meta("fingerprint"), _with_fewer_operators(last, config)):
         changed = _differences(last.config, config.model_dump(mode="json"))
         kept = [key for key in changed if not any(key == path or key.startswith(f"{path}.") for path in NOT_IDENTITY)]
         raise UserError(
@@ -141,6 +144,18 @@ def _check_identity(
             f"{directory}: belongs to a run over other seeds; {config.seeds.path} has changed since. "
             "Choose another --out"
         )
+
+
+def _with_fewer_operators(last: RunRecord, config: RunConfig) -> str | None:
+    """The last run's fingerprint with those of its operators that `config` has kept; None if there are others."""
+    try:
+        before = RunConfig.model_validate(last.config)
+    except ValidationError:  # of another version
+        return None
+    kept = config.evolver.operators
+    if not all(use in before.evolver.operators for use in kept):
+        return None
+    return fingerprint(before.model_copy(update={"evolver": before.evolver.model_copy(update={"operators": kept})}))
 
 
 def _differences(left: Any, right: Any, path: str = "") -> list[str]:

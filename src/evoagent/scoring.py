@@ -18,16 +18,18 @@ from evoagent.datasets.forms import Form, recognise, to_example
 from evoagent.datasets.seeds import HEAD
 from evoagent.errors import DataError, EngineError, LedgerError, UserError
 from evoagent.events import Event, NodeFinished, NodeProgress, NodeStarted, Notice
+from evoagent.failures import Failures, explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
+from evoagent.models.calls import PLUGIN_SECONDS
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models, Scope
-from evoagent.nodes.critic import checked, score
+from evoagent.nodes.scores import score, score_all
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score
-from evoagent.scorers.base import PopulationScorer
 from evoagent.session import bind, check_capabilities, load_models
 from evoagent.state import LoadedScorer
+from evoagent.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,16 @@ async def score_file(
         UserError: the data, a scorer or a model is wrong.
     """
     specs = [manager.get("scorer", use.name) for use in uses]
-    scorers = [LoadedScorer(use.name, manager.create(spec, use.params)) for use, spec in zip(uses, specs, strict=True)]
+    scorers = [
+        LoadedScorer(
+            name=use.name,
+            plugin=manager.create(spec, use.params),
+            of=manager.label(spec),
+            population=spec.population,
+        )
+        for use, spec in zip(uses, specs, strict=True)
+    ]
+    failures = Failures()
     broken: list[BadRow] = []
     total = sum(1 for _ in read_rows(data, broken))
     if not total:
@@ -93,14 +104,16 @@ async def score_file(
             RequestLog(database, "score"),
             database,
             on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
+            notice=lambda text: listen(Notice(text)),
         )
+        watchdog = Watchdog(manager.owner, lambda text: listen(Notice(text)), PLUGIN_SECONDS)
         missing: Counter[str] = Counter()
-        async with dispatcher:
+        async with watchdog, dispatcher:
             started = time.monotonic()
             listen(NodeStarted("score", 1, total))
-            population = await _population(data, form, scorers, dispatcher)
+            population = await _population(data, form, scorers, dispatcher, failures)
             number = 0
-            async for row, scores in _in_order(data, form, scorers, population, dispatcher):
+            async for row, scores in _in_order(data, form, scorers, population, dispatcher, failures):
                 number += 1
                 missing.update(name for name, item in scores.items() if item.value is None)
                 out.write(json.dumps(_scored(row, scores), ensure_ascii=False, default=str) + "\n")
@@ -108,6 +121,8 @@ async def score_file(
                 listen(NodeProgress("score", 1, number, total, rate))
             await dispatcher.flush()
             listen(NodeFinished("score", 1, number, time.monotonic() - started))
+            for line in failures.notices():
+                listen(Notice(line))
         accounts = dispatcher.accounts
         return Outcome(number, broken, missing, int(accounts.total("sent")), int(accounts.total("cached")))
 
@@ -126,19 +141,18 @@ def _rows(data: Path, form: Form) -> Iterator[Row]:
 
 
 async def _population(
-    data: Path, form: Form, scorers: Sequence[LoadedScorer], dispatcher: Dispatcher
+    data: Path, form: Form, scorers: Sequence[LoadedScorer], dispatcher: Dispatcher, failures: Failures
 ) -> dict[str, dict[str, Score]]:
     """Scores of the scorers that see all rows at once, by candidate."""
-    wanted = [scorer for scorer in scorers if isinstance(scorer.plugin, PopulationScorer)]
+    wanted = [scorer for scorer in scorers if scorer.population]
     if not wanted:
         return {}
     candidates = [row.candidate for row in _rows(data, form) if row.candidate is not None]
     found: dict[str, dict[str, Score]] = {candidate.id: {} for candidate in candidates}
     for scorer in wanted:
-        assert isinstance(scorer.plugin, PopulationScorer)
-        scores = await scorer.plugin.score_all(candidates, [], Models(dispatcher, Scope()))
+        scores = await score_all(scorer, candidates, [], Models(dispatcher, Scope()), dispatcher, failures)
         for candidate, item in zip(candidates, scores, strict=True):
-            found[candidate.id][scorer.name] = checked(item)
+            found[candidate.id][scorer.name] = item
     return found
 
 
@@ -148,6 +162,7 @@ async def _in_order(
     scorers: Sequence[LoadedScorer],
     population: Mapping[str, Mapping[str, Score]],
     dispatcher: Dispatcher,
+    failures: Failures,
 ) -> Any:
     """(row, scores) in the order of the file; what finishes early waits."""
     models = Models(dispatcher, Scope())
@@ -157,7 +172,9 @@ async def _in_order(
             return {scorer.name: Score(None, row.reason) for scorer in scorers}
         known = population.get(row.candidate.id, {})
         return {
-            scorer.name: known[scorer.name] if scorer.name in known else await score(scorer, row.candidate, models)
+            scorer.name: known[scorer.name]
+            if scorer.name in known
+            else await score(scorer, row.candidate, models, dispatcher, failures)
             for scorer in scorers
         }
 
@@ -168,7 +185,7 @@ async def _in_order(
             if isinstance(outcome, (EngineError, LedgerError, UserError)):
                 raise outcome
             if isinstance(outcome, Exception):
-                outcome = {scorer.name: Score(None, f"{type(outcome).__name__}: {outcome}") for scorer in scorers}
+                outcome = {scorer.name: Score(None, explain(outcome)) for scorer in scorers}
             waiting[row.number] = (row, outcome)
             while following in waiting:
                 yield waiting.pop(following)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,11 +17,10 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 from evoagent import __version__
-from evoagent.config import ROLES, ModelConfig, ModelsConfig, RunConfig
+from evoagent.config import ROLES, ModelConfig, ModelsConfig, PluginUse, RunConfig
 from evoagent.datasets.card import CardFacts, ModelFact
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.datasets.writer import write_dataset
-from evoagent.eliminators.base import Selector
 from evoagent.errors import ConfigError, UserError
 from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
 from evoagent.graph import build_graph, recursion_limit
@@ -37,7 +36,8 @@ from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec
 from evoagent.rundir import CHECKPOINTS, EVENTS, LEDGER, Resume, check_directory, choose_run, locked
-from evoagent.state import EvolutionContext, LoadedOperator, LoadedRule, LoadedScorer
+from evoagent.state import EvolutionContext, LoadedOperator, LoadedRule, LoadedScorer, LoadedSelector
+from evoagent.watchdog import Watchdog
 
 SMALL_MODEL = 1_000_000_000
 """Parameters below which a model is shown worked examples instead of being told what to do."""
@@ -57,6 +57,8 @@ class Model:
     config: ModelConfig
     source: ResolvedModel
     engine: Engine
+    plugin: str = ""
+    """The engine and its distribution, for messages; "" for an engine that comes with evoagent."""
 
 
 def load_models(config: ModelsConfig, base: Path, manager: PluginManager) -> list[Model]:
@@ -67,6 +69,7 @@ def load_models(config: ModelsConfig, base: Path, manager: PluginManager) -> lis
         PluginError: an engine or its options are wrong.
     """
     engines: dict[str, Engine] = {}
+    plugins: dict[str, str] = {}
     sources: dict[str, ResolvedModel] = {}
     found: list[Model] = []
     for role in ROLES:
@@ -80,7 +83,9 @@ def load_models(config: ModelsConfig, base: Path, manager: PluginManager) -> lis
             spec = manager.get("engine", settings.engine)
             sources[key] = _source(settings.model, settings.revision, base, spec.remote)
             engines[key] = manager.create(spec, settings.options, settings, sources[key])
-        found.append(Model(role, settings, sources[key], engines[key]))
+            label = manager.label(spec)
+            plugins[key] = f"engine `{spec.name}` of {label}" if label else ""
+        found.append(Model(role, settings, sources[key], engines[key], plugins[key]))
     return found
 
 
@@ -101,7 +106,7 @@ def bind(models: list[Model], evolver_style: Literal["auto", "plain", "examples"
         if model.role == "evolver" and evolver_style != "auto":
             style = evolver_style
         bindings[model.role] = RoleBinding(
-            model.engine, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), style
+            model.engine, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), style, model.plugin
         )
     return bindings
 
@@ -153,8 +158,13 @@ async def open_run(
     *,
     resume: Resume = "auto",
     listen: Listener = lambda event: None,
+    give_up: Callable[[str], None] | None = None,
 ) -> AsyncIterator[EvolutionContext]:
     """Check everything, then open the run directory and yield the run's context.
+
+    Args:
+        give_up: called in another thread, with a message, when a plugin blocks the event loop and cannot be
+            interrupted; who owns the process may end it.
 
     Raises:
         UserError: of any kind, before anything is written.
@@ -166,7 +176,9 @@ async def open_run(
         opened = await in_thread(_open, stack, config, base, directory, manager, resume)
         listen = stack.enter_context(logged(directory / EVENTS, listen))
         await _greet(listen, manager, directory, opened.resumed, opened.seeds)
-        async with _context(opened, config, directory, manager, listen) as context:
+        manager.observer_seconds = config.plugin_seconds
+        watchdog = Watchdog(manager.owner, lambda text: listen(Notice(text)), config.plugin_seconds, give_up)
+        async with watchdog, _context(opened, config, directory, manager, listen) as context:
             try:
                 yield context
             finally:
@@ -197,7 +209,7 @@ class _Opened:
     operators: list[LoadedOperator]
     scorers: list[LoadedScorer]
     rules: list[LoadedRule]
-    selector: Selector
+    selector: LoadedSelector
 
 
 def _open(
@@ -208,7 +220,7 @@ def _open(
     operators = [_operator(manager, use.name, use.params) for use in config.evolver.operators]
     scorers = [_scorer(manager, use.name, use.params) for use in config.critic.scorers]
     rules = [_rule(manager, use.name, use.params) for use in config.eliminator.rules]
-    selector = manager.build("selector", config.eliminator.selector)
+    selector = _selector(manager, config.eliminator.selector)
     seeds = read_seeds(config.seeds, base)
     models = load_models(config.models, base, manager)
     check_capabilities(models, used_specs(config, manager))
@@ -232,6 +244,8 @@ async def _context(
         run_seed=config.seed,
         window=config.window,
         on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
+        notice=lambda text: listen(Notice(text)),
+        plugin_seconds=config.plugin_seconds,
     )
     usage = await database.run(log.usage)
     async with dispatcher:
@@ -325,17 +339,52 @@ async def _greet(listen: Listener, manager: PluginManager, directory: Path, resu
 def _operator(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedOperator:
     spec: OperatorSpec = manager.get("operator", name)
     plugin = manager.create(spec, params)
-    return LoadedOperator(name, spec.family, plugin, spec.parents, getattr(plugin, "prompt_hash", None))
+    prompt_hash = getattr(plugin, "prompt_hash", None)
+    return LoadedOperator(
+        name=name,
+        plugin=plugin,
+        of=manager.label(spec),
+        family=spec.family,
+        parents=spec.parents,
+        exempt=frozenset(spec.exempt),
+        prompt_hash=prompt_hash[:16] if isinstance(prompt_hash, str) else None,
+    )
 
 
 def _scorer(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedScorer:
     spec: ScorerSpec = manager.get("scorer", name)
-    return LoadedScorer(name, manager.create(spec, params))
+    return LoadedScorer(
+        name=name, plugin=manager.create(spec, params), of=manager.label(spec), population=spec.population
+    )
 
 
 def _rule(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedRule:
     spec: EliminatorSpec = manager.get("eliminator", name)
-    return LoadedRule(name, manager.create(spec, params), spec.looks_at)
+    plugin = manager.create(spec, directed(spec, params, manager))
+    return LoadedRule(name=name, plugin=plugin, of=manager.label(spec), looks_at=spec.looks_at)
+
+
+def _selector(manager: PluginManager, use: PluginUse) -> LoadedSelector:
+    spec = manager.get("selector", use.name)
+    plugin = manager.create(spec, directed(spec, use.params, manager))
+    return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec))
+
+
+def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -> dict[str, Any]:
+    """`params`, with the direction that the scorer's spec states where the user gave none.
+
+    A field marked `json_schema_extra={"direction_of": FIELD}` is the direction of the score that FIELD names.
+    """
+    fields = spec.config.model_fields if spec.config is not None else {}
+    scorers: dict[str, ScorerSpec] = {scorer.name: scorer for scorer in manager.specs("scorer")}
+    for name, field in fields.items():
+        extra = field.json_schema_extra
+        of = extra.get("direction_of") if isinstance(extra, Mapping) else None
+        if isinstance(of, str) and of in fields and name not in params:
+            scorer = scorers.get(str(params.get(of, fields[of].default)))
+            if scorer is not None and scorer.ascending:
+                params = {**params, name: "ascending"}
+    return params
 
 
 def _finish(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic describes no other before Python 3.12
@@ -19,6 +19,7 @@ from typing_extensions import TypedDict  # pydantic describes no other before Py
 from evoagent.config import RunConfig
 from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
 from evoagent.events import Event
+from evoagent.failures import Failures
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher
@@ -60,32 +61,71 @@ class EvolutionState(TypedDict, total=False):
     summary: Annotated[dict[str, Any], Field(description="The run's summary, once it has finished.")]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedOperator:
-    """An operator with what its spec says of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A plugin under its configured name.
+
+    Attributes:
+        of: its distribution and version, for messages; "" for one that comes with evoagent.
+    """
+
+    kind: ClassVar[str]
 
     name: str
-    family: str
+    plugin: Any
+    of: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{self.kind} `{self.name}`" + (f" of {self.of}" if self.of else "")
+
+    @property
+    def strange(self) -> bool:
+        """Whether it is somebody else's: its calls are limited in time."""
+        return bool(self.of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedOperator(Loaded):
+    """An operator with what its spec says of it."""
+
+    kind = "operator"
+
     plugin: Operator
+    family: str = "depth"
     parents: int = 1
+    exempt: frozenset[str] = frozenset()
     prompt_hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedScorer:
-    """A scorer under its configured name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedScorer(Loaded):
+    """A scorer; `population`: it sees all candidates of a round at once."""
 
-    name: str
+    kind = "scorer"
+
     plugin: Scorer | PopulationScorer
+    population: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedRule:
-    """A rule under its configured name, and the least that it looks at."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRule(Loaded):
+    """A rule, and the least that it looks at."""
 
-    name: str
+    kind = "rule"
+
     plugin: Eliminator | PopulationEliminator
-    looks_at: str
+    looks_at: str = "response"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSelector(Loaded):
+    """A selector."""
+
+    kind = "selector"
+
+    plugin: Selector
 
 
 @dataclass(slots=True)
@@ -101,7 +141,7 @@ class EvolutionContext:
     operators: Mapping[str, LoadedOperator]
     scorers: list[LoadedScorer]
     rules: list[LoadedRule]
-    selector: Selector
+    selector: LoadedSelector
     finish: Callable[[dict[str, Any]], None]
     """Writes what a run leaves behind, given its summary; called in the ledger's thread."""
     listen: Callable[[Event], None] = lambda event: None
@@ -110,6 +150,8 @@ class EvolutionContext:
     """Tells the observers among the plugins; never raises."""
     review_page: int = 20
     """Candidates that a person is asked about at once."""
+    failures: Failures = field(default_factory=Failures)
+    """What failed in this round, and whose fault it was."""
     started: float = field(default_factory=time.monotonic)
     summary: dict[str, Any] | None = None
     """Set if the run was done before this process began."""
@@ -138,8 +180,9 @@ class EvolutionContext:
     async def _prepare_rules(self) -> None:
         seeds = await self.store.database.run(self.store.seeds, self.run_id, SEEDS_FOR_RULES)
         for rule in self.rules:
-            if isinstance(rule.plugin, Eliminator):
-                await rule.plugin.prepare(seeds, self.models)
+            prepare = getattr(rule.plugin, "prepare", None)
+            if rule.looks_at != "population" and prepare is not None:
+                await self.dispatcher.require(rule.title, prepare, list(seeds), self.models, limited=rule.strange)
 
     @property
     def tokens(self) -> int:

@@ -52,7 +52,7 @@ class StudioInput(TypedDict, total=False):
     overrides: Annotated[
         dict[str, Any],
         Field(
-            default_factory=dict,
+            default={},
             title="Overrides",
             description="Keys of the configuration to change, with their values: "
             '{"seeds.limit": 4, "stop.rounds": 1, "review": true}.',
@@ -146,6 +146,9 @@ class Sessions:
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
         self._open: dict[Path, _Session] = {}
         self._idle_seconds = idle_seconds
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     @asynccontextmanager
     async def use(self, request: _Request) -> AsyncIterator[EvolutionContext]:

@@ -22,7 +22,8 @@ def trace(directory: Path, id: str | None, row: int | None) -> dict[str, Any]:
 
     Returns:
         {"id", "run", "seed": {...}, "steps": [{"parent_id", "kept": candidate or None, "others": [candidates]}, ...]},
-        the steps in order of round. A candidate has id, round, operator, instruction, input, response, scores, verdict.
+        the steps in order of round. A candidate has id, round, operator, instruction, input, response, scores,
+        verdict, and `mates`: the further parents of a crossover.
 
     Raises:
         UserError: no such run or row.
@@ -96,6 +97,9 @@ def _describe(stored: StoredCandidate, verdict: Verdict | None) -> dict[str, Any
         "id": candidate.id,
         "round": candidate.round,
         "operator": candidate.operator,
+        "mates": [
+            {"id": mate.id, "instruction": mate.instruction, "input": mate.input} for mate in candidate.parents[1:]
+        ],
         "instruction": candidate.instruction,
         "input": candidate.input,
         "response": candidate.response,
@@ -123,6 +127,8 @@ def render(found: dict[str, Any]) -> str:
         if step["kept"]:
             item = step["kept"]
             lines += ["", f"-> {_title(item)}", _indent(item["instruction"], item["input"])]
+            for mate in item["mates"]:
+                lines += [f"   with {mate['id']}", _indent(mate["instruction"], mate["input"], 5)]
     return "\n".join(lines)
 
 

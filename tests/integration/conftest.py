@@ -60,6 +60,17 @@ class Answered(Operator):
         return Evolution(f"{parent.instruction} In 20 words.", response=f"{parent.output} That is all.")
 
 
+class Merge(Operator):
+    """Takes two parents, and no model."""
+
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
+        return Evolution("", reason="one parent is not enough")
+
+    async def combine(self, parents: tuple[Instruction, ...], models: Models) -> Evolution:
+        first, second = parents
+        return Evolution(f"{first.instruction} Then: {second.instruction} Use 2 words.")
+
+
 class Raises(Operator):
     """Fails on parents with an odd last digit, by a bug of its own."""
 
@@ -115,6 +126,8 @@ class Toys:
             "rubbish": Rubbish,
         }.items():
             yield OperatorSpec(name=name, factory=factory, summary=name, needs=("evolver.generate",))
+
+        yield OperatorSpec(name="merge", factory=Merge, summary="merge", parents=2)
 
     @hookimpl
     def evoagent_scorers(self) -> Iterator[ScorerSpec]:

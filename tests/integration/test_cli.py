@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from PIL import Image
 
 from evoagent.cli.app import main
 
@@ -274,3 +276,38 @@ def test_help_and_listing_import_nothing_heavy() -> None:
     listed = json.loads(process.stdout)
     assert {"name", "kind", "distribution", "version", "status", "summary"} == set(listed[0])
     assert all(item["status"] == "ok" for item in listed)
+
+
+def test_review_at_the_terminal(
+    cli: Cli, config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = "".join(json.dumps({"instruction": f"Name thing {n}.", "output": "It."}) + "\n" for n in range(5))
+    path = config(seeds)
+    lines = ["?\n", "keep\n", "r\n", "too\x1b[2J dull\n", "e\n", "Name two things that rhyme.\n", "p\n"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(lines)))
+    result = cli("run", path, "--out", "out", "--review")
+    assert result.code == 130, "standard input ends before the fifth candidate"
+    assert "round 1, 5 of 5" in result.err
+    assert "run the same command again" in result.err
+    monkeypatch.setattr(sys, "stdin", io.StringIO("k\n"))
+    result = cli("run", path, "--out", "out", "--review", "--json")
+    assert result.code == 0, result.err
+    assert "round 1, 5 of 5" in result.err
+    assert "round 1, 4 of 5" not in result.err, "what is decided is not asked again"
+    summary = json.loads(result.out)
+    assert (summary["candidates"], summary["survivors"], summary["rejected"]) == (6, 4, {"review": 2})
+    rows = [json.loads(line) for line in (tmp_path / "out" / "dataset" / "train.jsonl").read_text().splitlines()]
+    assert "Name two things that rhyme." in [row["instruction"] for row in rows]
+
+
+def test_graph_as_a_picture(cli: Cli, tmp_path: Path) -> None:
+    result = cli("graph", "--png", "graph.png")
+    assert (result.code, result.out) == (0, "graph.png\n")
+    with Image.open(tmp_path / "graph.png") as picture:
+        colours = picture.convert("RGB").getcolors(100_000)
+        assert picture.size[1] > 2 * picture.size[0], "seven boxes, one below the other"
+    assert colours is not None
+    assert len(colours) > 4, "boxes, lines and letters"
+    assert cli("graph", "--png", "nowhere/graph.png").code == 2
+    assert cli("graph", "--png", "graph.png", "--mermaid").code == 2
+    assert "eliminator -.-> evolver" in cli("graph", "--mermaid").out

@@ -54,6 +54,27 @@ async def test_an_operator_may_bring_the_answer(toy_config: Make, run_toy: Run, 
     assert summary["requests"]["sent"] == 0, "nobody asked the responder"
 
 
+async def test_two_parents(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
+    config = toy_config(evolver={"operators": ["merge"]}, eliminator={"rules": []}, stop={"rounds": 2})
+    await run_toy(config)
+    rows = read_dataset(tmp_path / "run")
+    texts_by_id = dict(query(tmp_path / "run", "select id, instruction from instructions"))
+    assert len(rows) == 24
+    for row in rows:
+        first, second = row["parent_ids"]
+        assert first != second
+        assert row["instruction"] == f"{texts_by_id[first]} Then: {texts_by_id[second]} Use 2 words."
+    assert len({row["parent_ids"][1] for row in rows if row["round"] == 1}) > 3, "mates are drawn from everybody"
+    shown = trace(tmp_path / "run", rows[0]["id"], None)
+    assert shown["steps"][0]["kept"]["mates"][0]["id"] == rows[0]["parent_ids"][1]
+    assert texts_by_id[rows[0]["parent_ids"][1]] in render(shown)
+
+
+async def test_two_parents_need_two(toy_config: Make, run_toy: Run) -> None:
+    with pytest.raises(UserError, match="combines 2 parents, but the population has 1"):
+        await run_toy(toy_config(seeds=1, evolver={"operators": ["merge"]}))
+
+
 async def test_every_candidate_is_accounted_for(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
     events: list[Event] = []
     summary = await run_toy(toy_config(seeds=20), events=events)
@@ -237,8 +258,8 @@ async def test_what_plugins_do_wrong_is_their_candidates_record(toy_config: Make
     assert summary["rejected"]["error"] == 8
     details = {detail for (detail,) in query(tmp_path / "run", "select detail from verdicts where rule = 'error'")}
     assert details == {
-        "operator `raises`: ZeroDivisionError: a bug in the operator",
-        "operator `rubbish`: TypeError: returned 'not an evolution', expected an Evolution",
+        "operator `raises` of toys 1.0: ZeroDivisionError: a bug in the operator",
+        "operator `rubbish` of toys 1.0: TypeError: returned 'not an evolution', expected an Evolution",
     }
 
 
@@ -267,7 +288,7 @@ async def test_screening_spares_the_responder(toy_config: Make, run_toy: Run, tm
     ("change", "fragment"),
     [
         ({"seed": 5}, "belongs to another run; it differs in seed"),
-        ({"evolver": {"operators": ["ask"]}}, "it differs in evolver.operators"),
+        ({"evolver": {"operators": ["ask", "answered"]}}, "it differs in evolver.operators"),
         ({"seeds": 13}, "over other seeds"),
     ],
 )
@@ -280,6 +301,17 @@ async def test_a_directory_of_another_run_is_left_alone(
         await run_toy(toy_config(**change))
     assert {path: path.read_bytes() for path in before} == before
     assert query(tmp_path / "run", "select count(*) from runs") == [(1,)]
+
+
+async def test_an_operator_may_be_taken_out(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
+    operators = {"operators": ["ask", "raises"]}
+    first = await run_toy(toy_config(evolver=operators))
+    assert first["rejected"]["error"] == 18
+    second = await run_toy(toy_config(evolver={"operators": ["ask"]}))
+    assert "error" not in second["rejected"]
+    await run_toy(toy_config(evolver={"operators": ["ask"]}), tmp_path / "whole")
+    assert texts(read_dataset(tmp_path / "run")) == texts(read_dataset(tmp_path / "whole"))
+    assert (await run_toy(toy_config(evolver={"operators": ["ask"]})))["requests"]["sent"] == 0
 
 
 async def test_seeds_that_changed_under_a_run_are_noticed(toy_config: Make, run_toy: Run) -> None:

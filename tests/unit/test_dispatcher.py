@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evoagent.errors import EngineError, LedgerError, RequestError, TransientError, UserError
+from evoagent.errors import EngineError, LedgerError, PluginError, RequestError, TransientError, UserError
+from evoagent.failures import BlockedError, PluginFault
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
 from evoagent.models.dispatcher import Dispatcher, RetryPolicy, RoleBinding
+from evoagent.models.engine_calls import EngineCalls
 from evoagent.models.engines.base import Lane
-from evoagent.models.requests import Completion, GenerateRequest, Sampling, request_key, request_seed
+from evoagent.models.requests import Completion, GenerateRequest, Loss, Sampling, request_key, request_seed
 from evoagent.models.roles import Models, Scope
 from evoagent.testing import Script, ScriptedEngine
 
@@ -208,7 +213,7 @@ async def test_an_engine_that_returns_rubbish_ends_the_run_and_hangs_nobody(
             return ["not a completion"] * len(requests)  # type: ignore[list-item]
 
     async with dispatch(Rubbish()) as dispatcher:
-        with pytest.raises(EngineError, match="internal error"):
+        with pytest.raises(EngineError, match="answered with 'not a completion', which is no answer"):
             await asyncio.wait_for(ask(dispatcher, "a"), 5)
 
 
@@ -288,6 +293,265 @@ async def test_map_is_ended_by_fatal_errors_and_by_leaving_it(dispatch: Callable
             async with aclosing(dispatcher.map(range(10), call)) as results:
                 _ = [item async for item in results]
     assert cancelled == 3
+
+
+def faults(found: dict[Any, Any]) -> dict[Any, str]:
+    return {item: str(outcome) for item, outcome in found.items() if isinstance(outcome, PluginFault)}
+
+
+async def test_whoever_waits_for_no_model_is_cancelled_and_the_others_go_on(
+    dispatch: Callable[..., Dispatcher],
+) -> None:
+    ended: list[int] = []
+
+    async def plugin(number: int) -> int:
+        try:
+            if number % 2:
+                await asyncio.sleep(60)
+        finally:
+            ended.append(number)
+        return number
+
+    async with dispatch(Recorder(), plugin_seconds=0.3) as dispatcher:
+        found = {n: o async for n, o in dispatcher.map(range(6), lambda n: dispatcher.guard("plugin", plugin, n))}
+    assert faults(found) == dict.fromkeys(
+        (1, 3, 5), "has waited 0.3 s for something that is no model; see `plugin_seconds`"
+    )
+    assert [found[number] for number in (0, 2, 4)] == [0, 2, 4]
+    assert sorted(ended) == list(range(6)), "each could clean up"
+
+
+async def test_our_own_plugins_may_take_their_time(dispatch: Callable[..., Dispatcher]) -> None:
+    async def plugin(number: int) -> int:
+        await asyncio.sleep(1)
+        return number
+
+    async with dispatch(Recorder(), plugin_seconds=0.2) as dispatcher:
+        assert await dispatcher.require("plugin", plugin, 1, limited=False) == 1
+
+
+async def test_waiting_for_a_model_is_not_waiting_for_nothing(dispatch: Callable[..., Dispatcher]) -> None:
+    class Slow(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            await asyncio.sleep(1)
+            return await super().generate(requests)
+
+    async with dispatch(Slow(), plugin_seconds=0.3) as dispatcher:
+
+        async def plugin(number: int) -> str:
+            texts = await asyncio.gather(*(ask(dispatcher, f"{number} {part}") for part in "ab"))
+            return texts[0]
+
+        found = {n: o async for n, o in dispatcher.map(range(3), lambda n: dispatcher.guard("plugin", plugin, n))}
+    assert faults(found) == {}
+    assert all(isinstance(text, str) for text in found.values())
+
+
+async def test_who_waits_for_a_turn_is_not_late_while_others_of_the_plugin_go_on(
+    dispatch: Callable[..., Dispatcher],
+) -> None:
+    turn = asyncio.Semaphore(1)
+
+    async with dispatch(Recorder(), plugin_seconds=0.4) as dispatcher:
+
+        async def plugin(number: int) -> int:
+            async with turn:
+                await ask(dispatcher, f"{number}")
+                await asyncio.sleep(0.2)
+            return number
+
+        found = {n: o async for n, o in dispatcher.map(range(8), lambda n: dispatcher.guard("plugin", plugin, n))}
+    assert found == {number: number for number in range(8)}
+
+
+async def test_a_plugin_that_ignores_its_cancellation_is_left_behind(dispatch: Callable[..., Dispatcher]) -> None:
+    late: list[Any] = []
+
+    async with dispatch(Recorder(), plugin_seconds=0.3) as dispatcher:
+
+        async def plugin(number: int) -> None:
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.05)
+            try:
+                await ask(dispatcher, "after all")
+            except Exception as error:
+                late.append(error)
+
+        found = {n: o async for n, o in dispatcher.map(range(2), lambda n: dispatcher.guard("plugin", plugin, n))}
+        assert set(faults(found).values()) == {
+            "plugin: has waited 0.3 s for something that is no model; see `plugin_seconds`; "
+            "it does not end when it is cancelled"
+        }
+        await asyncio.sleep(2)
+    assert [str(error) for error in late] == ["this call was given up"] * 2
+
+
+async def test_leaving_a_map_does_not_wait_for_who_ignores_it(dispatch: Callable[..., Dispatcher]) -> None:
+    async def deaf(number: int) -> None:
+        while number:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    async with dispatch(Recorder(), plugin_seconds=0.3) as found, aclosing(found.map(range(3), deaf)) as results:
+        assert (await anext(results))[0] == 0
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert others == set(), "asyncio.run would wait for them"
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit("x"), "GeneratorExit: x"),
+        (asyncio.CancelledError(), "the plugin let a cancellation escape"),
+        (BlockedError("has blocked"), "has blocked"),
+        (EngineError("none of ours"), "EngineError: none of ours"),
+    ],
+)
+async def test_whatever_a_plugin_raises_is_its_own_failure(
+    dispatch: Callable[..., Dispatcher], raised: BaseException, said: str
+) -> None:
+    async def plugin(number: int) -> int:
+        if number:
+            raise raised
+        return number
+
+    async with dispatch(Recorder()) as dispatcher:
+        found = {n: o async for n, o in dispatcher.map(range(2), lambda n: dispatcher.guard("plugin", plugin, n))}
+        assert found[0] == 0
+        assert faults(found) == {1: said}
+        with pytest.raises(PluginError, match=re.escape(f"plugin `x`: {said}")):
+            await dispatcher.require("plugin `x`", plugin, 1)
+
+
+async def test_a_plugin_cannot_hide_that_the_engine_has_failed(dispatch: Callable[..., Dispatcher]) -> None:
+    class Dies(Script):
+        def generate(self, request: GenerateRequest) -> str:
+            raise EngineError("out of memory")
+
+    async with dispatch(Recorder(Dies())) as dispatcher:
+
+        async def plugin(number: int) -> str:
+            try:
+                return await ask(dispatcher, f"{number}")
+            except Exception:
+                return "as if nothing had happened"
+
+        with pytest.raises(EngineError, match="out of memory"):
+            _ = [item async for item in dispatcher.map(range(3), lambda n: dispatcher.guard("plugin", plugin, n))]
+
+
+async def test_a_cancelled_run_cancels_its_plugins(dispatch: Callable[..., Dispatcher]) -> None:
+    started = asyncio.Event()
+
+    async def plugin() -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    async with dispatch(Recorder()) as dispatcher:
+        run = asyncio.ensure_future(dispatcher.require("plugin", plugin))
+        await started.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
+async def test_what_a_plugin_asks_for_wrongly_is_its_own_failure(dispatch: Callable[..., Dispatcher]) -> None:
+    engine = Recorder()
+    wrong: list[dict[str, Any]] = [
+        {"prompt": "\ud800"},
+        {"prompt": "x", "max_tokens": 0},
+        {"prompt": "x", "temperature": float("nan")},
+        {"prompt": "x", "temperature": "hot"},
+        {"prompt": "x", "stop": [3]},
+        {"prompt": []},
+        {"prompt": [{"role": "user"}]},
+        {"prompt": [{"role": "user", "content": None}]},
+        {"prompt": "x" * 5_000_000},
+    ]
+    async with dispatch(engine) as dispatcher:
+        models = Models(dispatcher)
+        for arguments in wrong:
+            with pytest.raises((TypeError, ValueError, KeyError)):
+                await models.evolver.generate(**arguments)
+        for text in (None, 3, "\udfff"):
+            with pytest.raises((TypeError, ValueError)):
+                await models.scorer.loss(target=text)  # type: ignore[arg-type]
+            with pytest.raises((TypeError, ValueError)):
+                await models.embedder.embed(text)  # type: ignore[arg-type]
+        assert await models.evolver.generate("x")
+    assert engine.sent == {"generate": 1, "loss": 0, "embed": 0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "which is no answer"),
+        (Loss(1.0, 1), "which is no answer"),
+        (Completion(None), "its text is no text"),  # type: ignore[arg-type]
+        (Completion("x", "stop", -1), "numbers of tokens"),
+        (Completion("x", "stop", 10**400), "numbers of tokens"),
+        (Completion("x", "stop", "many"), "invalid literal"),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_strange_engine_s_answers_are_looked_at(
+    dispatch: Callable[..., Dispatcher], answer: Any, said: str
+) -> None:
+    class Strange(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Any]:
+            return [answer for _ in requests]
+
+    engine = Strange()
+    async with dispatch(engine) as dispatcher:
+        dispatcher._engines = EngineCalls([(engine, "engine `strange` of evil-dist 1.2")], print, None)
+        with pytest.raises(EngineError, match=r"engine `strange` of evil-dist 1\.2") as error:
+            await ask(dispatcher, "a")
+    assert said in str(error.value)
+
+
+async def test_answers_are_made_storable(dispatch: Callable[..., Dispatcher]) -> None:
+    class Half(Script):
+        def generate(self, request: GenerateRequest) -> str:
+            return "a\ud800b\0c"
+
+    async with dispatch(Recorder(Half())) as dispatcher:
+        assert await ask(dispatcher, "a") == "a\ufffdb\ufffdc"
+    async with dispatch(Recorder(Half())) as dispatcher:
+        assert await ask(dispatcher, "a") == "a\ufffdb\ufffdc"
+
+
+async def test_a_strange_engine_that_does_not_answer_is_told_of_once(database: Database) -> None:
+    class Slow(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            await asyncio.sleep(0.5)
+            return await super().generate(requests)
+
+        async def close(self) -> None:
+            raise OSError("cannot")
+
+    told: list[str] = []
+    roles = {"evolver": RoleBinding(Slow(lane=Lane(1, 1)), WARM, plugin="engine `slow` of evil-dist 1.2")}
+    log = RequestLog(database, "run")
+    async with Dispatcher(roles, log, database, notice=told.append, plugin_seconds=0.2) as found:
+        await asyncio.gather(*(ask(found, f"{n}") for n in range(3)))
+    name = "engine `slow` of evil-dist 1.2 (scripted:scripted)"
+    assert told == [f"{name} has not answered for 0.2 s; waiting for it", f"{name} did not close: OSError: cannot"]
+
+
+async def test_an_engine_without_the_verb_is_the_plugin_s_mistake(dispatch: Callable[..., Dispatcher]) -> None:
+    class Mute(Recorder):
+        capabilities = frozenset({"loss"})
+
+    async with dispatch(Mute()) as dispatcher:
+
+        async def plugin() -> None:
+            await ask(dispatcher, "a")
+
+        with pytest.raises(PluginError, match=r"^operator `x`: asks models\.evolver for generate, but its engine"):
+            await dispatcher.require("operator `x`", plugin)
 
 
 async def test_a_role_without_a_model_is_the_user_s_mistake(dispatch: Callable[..., Dispatcher]) -> None:

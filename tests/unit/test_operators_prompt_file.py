@@ -85,6 +85,15 @@ def test_the_hash_follows_the_content(file: PromptFile, tmp_path: Path) -> None:
     assert len(file.prompt_hash) == 16
 
 
+def test_a_few_lines_are_enough(tmp_path: Path) -> None:
+    file = load_prompt_file(
+        write(tmp_path, "---\nname: shorter\nfamily: depth\nmethod: asks for less\n---\nShorten: {{ instruction }}\n")
+    )
+    parent = Instruction(id="p", instruction="Name a tree.")
+    assert file.messages(parent, "plain") == ({"role": "user", "content": "Shorten: Name a tree."},)
+    assert file.messages(parent, "examples") == file.messages(parent, "plain"), "a tiny model is asked all the same"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -92,7 +101,7 @@ def test_the_hash_follows_the_content(file: PromptFile, tmp_path: Path) -> None:
         ("---\na: [\n---\nx", "not valid YAML"),
         ("---\n- a\n---\nx", "expected keys and values, found list"),
         (HEAD.replace("family: depth", "family: deep") + BODY, "family: Input should be 'depth' or 'breadth'"),
-        (HEAD.replace("source: here\n", "") + BODY, "source: Field required"),
+        (HEAD.replace("method: ", "methods: ") + BODY, "method: Field required"),
         (HEAD.replace("source: here", "source: here\ncolour: red") + BODY, "colour: Extra inputs are not permitted"),
         (HEAD.replace("name: shorten", "name: Shorten it") + BODY, "name: "),
         (HEAD.replace("evolved: Say", "rewritten: Say") + BODY, r"examples\.pairs\.0\.rewritten: Extra inputs"),

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from pydantic import BaseModel, Field, model_validator
 
 import evoagent
-from evoagent import OperatorSpec, ScorerSpec, hookimpl
+from evoagent import EngineSpec, OperatorSpec, ScorerSpec, hookimpl
 from evoagent.config import PluginUse, Strict
 from evoagent.errors import ConfigError, PluginError
 from evoagent.events import RoundFinished, RunFinished, RunStarted
@@ -121,6 +122,43 @@ BROKEN = {
         "from evoagent import hookimpl, OperatorSpec\n@hookimpl\ndef evoagent_operators():\n"
         "    yield OperatorSpec(name='x', factory=int, needs=('evolver.shout',))",
         "found 'evolver.shout' in needs, expected a role and a verb",
+    ),
+    "aborts on import": ("raise GeneratorExit('no')", "does not import: GeneratorExit: no"),
+    "syntax error": ("def f(:\n    pass", "does not import: SyntaxError"),
+    "exits": (
+        "from evoagent import hookimpl\n@hookimpl\ndef evoagent_operators():\n    raise SystemExit(4)\n    yield",
+        "evoagent_operators raised SystemExit: 4",
+    ),
+    "bad parents": (
+        "from evoagent import hookimpl, OperatorSpec\n@hookimpl\ndef evoagent_operators():\n"
+        "    yield OperatorSpec(name='x', factory=int, parents='two')",
+        "found parents 'two', expected a whole number from 1 to 16",
+    ),
+    "bad family": (
+        "from evoagent import hookimpl, OperatorSpec\n@hookimpl\ndef evoagent_operators():\n"
+        "    yield OperatorSpec(name='x', factory=int, family=None)",
+        "found family None, expected a short name",
+    ),
+    "bad looks_at": (
+        "from evoagent import hookimpl, EliminatorSpec\n@hookimpl\ndef evoagent_eliminators():\n"
+        "    yield EliminatorSpec(name='x', factory=int, looks_at='everything')",
+        "found looks_at 'everything', expected 'instruction', 'response' or 'population'",
+    ),
+    "bad verbs": (
+        "from evoagent import hookimpl, EngineSpec\n@hookimpl\ndef evoagent_engines():\n"
+        "    yield EngineSpec(name='x', factory=int, verbs={'shout'})",
+        "found 'shout' in verbs, expected a set of 'generate', 'loss' and 'embed'",
+    ),
+    "bad suffix": (
+        "from evoagent import hookimpl, ExporterSpec\n@hookimpl\ndef evoagent_exporters():\n"
+        "    yield ExporterSpec(name='x', factory=int, suffix='/../../x')",
+        "found suffix '/../../x', expected one such as '.jsonl'",
+    ),
+    "hostile": (
+        "from evoagent import hookimpl\n"
+        "class Hostile:\n    def __repr__(self):\n        raise RuntimeError\n"
+        "@hookimpl\ndef evoagent_operators():\n    yield Hostile()",
+        "evoagent_operators yielded a Hostile, expected an OperatorSpec",
     ),
     "wrapper": (
         "import pluggy\n"
@@ -327,6 +365,112 @@ def test_observers_are_told_and_cannot_break_a_run(caplog: pytest.LogCaptureFixt
             manager.notify(event)
     assert told == [started, "round", {"survivors": 1}]
     assert "plugin bad 1: evoagent_run_started raised" in caplog.text
+
+
+def test_an_observer_that_exits_hangs_or_is_async_keeps_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    forever = threading.Event()
+
+    class Exits:
+        @hookimpl
+        def evoagent_round_finished(self, event: Any) -> None:
+            raise SystemExit(3)
+
+    class Hangs:
+        @hookimpl
+        def evoagent_round_finished(self, event: Any) -> None:
+            told.append("hangs")
+            forever.wait()
+
+    class Waits:
+        @hookimpl
+        async def evoagent_round_finished(self, event: Any) -> None:
+            told.append("never")
+
+    class Listens:
+        @hookimpl
+        def evoagent_round_finished(self, event: Any) -> None:
+            told.append("listens")
+
+    manager = PluginManager()
+    manager.observer_seconds = 0.2
+    for observer in (Exits(), Hangs(), Waits(), Listens()):
+        name = type(observer).__name__.lower()
+        manager.register(observer, Source(name, name, "1"))
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            manager.notify(RoundFinished(1, 2, 1))
+    forever.set()
+    assert told == ["hangs", "listens", "listens"], "who did not return is not told again"
+    assert "plugin exits 1: evoagent_round_finished raised" in caplog.text
+    assert "plugin hangs 1: evoagent_round_finished has not returned for 0.2 s" in caplog.text
+    assert "plugin waits 1: evoagent_round_finished is async, and is not run" in caplog.text
+
+
+def test_what_a_plugin_prints_while_it_loads_is_no_data(install: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    install("loud", "print('imported')\n" + GOOD.format(name="loud") + "    print('hooked')\n")
+    manager = PluginManager().load()
+    manager.build("operator", PluginUse(name="loud"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "imported\nhooked\n"
+
+
+def test_broken_metadata_costs_nobody_else_anything(install: Any, tmp_path: Path) -> None:
+    install("evo-haiku", GOOD.format(name="haiku"))
+    for name, points in {"nonsense": "[evoagent]\nno equals sign\n", "nameless": "[evoagent]\nx = \n"}.items():
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        (tmp_path / f"{name}-1.0.dist-info" / "entry_points.txt").write_text(points)
+    manager = PluginManager().load()
+    assert manager.get("operator", "haiku")
+    assert manager.get("scorer", "ifd")
+
+
+def test_the_owner_of_a_module_is_the_distribution_that_brought_it(install: Any) -> None:
+    install("evo-haiku", GOOD.format(name="haiku"), version="0.3")
+    manager = PluginManager().load()
+    assert manager.owner("evo_haiku") == manager.owner("evo_haiku.deep.inside") == "evo-haiku 0.3"
+    assert manager.owner("evo_haiku_other") == manager.owner("evoagent.operators.prompt") == manager.owner("json") == ""
+    assert manager.label(manager.get("operator", "haiku")) == "evo-haiku 0.3"
+    assert manager.label(manager.get("scorer", "ifd")) == ""
+
+
+class Bare:
+    """An engine that is not quite one."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.identity, self.capabilities, self.lanes = "bare", {"generate"}, {}
+        self.__dict__.update(fields)
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def generate(self, requests: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"identity": None}, "found identity None, expected a text"),
+        ({"capabilities": {"generate", "loss"}}, "expected a set of the verbs that it has"),
+        ({"lanes": None}, "found lanes None, expected a Lane for each verb"),
+        ({"lanes": {"generate": 3}}, "expected a Lane for each verb"),
+        ({"close": None}, "expected an object with `close`"),
+    ],
+)
+def test_an_engine_is_looked_at_before_a_run_relies_on_it(fields: dict[str, Any], expected: str) -> None:
+    class Plugin:
+        @hookimpl
+        def evoagent_engines(self) -> Iterator[Any]:
+            yield EngineSpec(name="bare", factory=lambda *_: Bare(**fields))
+
+    manager = PluginManager()
+    manager.register(Plugin(), Source("bare", "evo-bare", "1.2"))
+    with pytest.raises(PluginError) as error:
+        manager.build("engine", PluginUse(name="bare"))
+    assert str(error.value).startswith("engine `bare` of evo-bare 1.2: ")
+    assert expected in str(error.value)
 
 
 def test_a_project_folder_of_prompts_brings_operators(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from evoagent.eliminators.selectors import All, Threshold, ThresholdConfig, Top, TopConfig
 from evoagent.models.roles import Models
+from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score, Verdict
+from evoagent.session import directed
 
 PARENT = Instruction(id="p", instruction="Name a tree.")
 
@@ -112,3 +114,14 @@ def test_top_wants_one_sensible_size(config: dict[str, float]) -> None:
 def test_threshold_wants_sensible_bounds(config: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         ThresholdConfig(by="ifd", **config)  # type: ignore[arg-type]
+
+
+def test_direction_is_the_scorers_where_none_is_given() -> None:
+    manager = PluginManager().load()
+    top_spec, duplicates = manager.get("selector", "top"), manager.get("eliminator", "near_duplicate")
+    assert directed(top_spec, {"by": "length"}, manager)["direction"] == "ascending"
+    assert directed(top_spec, {"by": "length", "direction": "descending"}, manager)["direction"] == "descending"
+    assert "direction" not in directed(top_spec, {"by": "ic_ifd"}, manager)
+    assert "direction" not in directed(top_spec, {"by": "a-score-of-nobody"}, manager)
+    assert directed(duplicates, {"by": "instruction_loss"}, manager)["direction"] == "ascending"
+    assert directed(duplicates, {}, manager) == {}

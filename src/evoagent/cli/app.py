@@ -11,6 +11,7 @@ from evoagent.cli.doctor import doctor
 from evoagent.cli.export import export
 from evoagent.cli.graph import graph
 from evoagent.cli.init import init
+from evoagent.cli.leaving import leave
 from evoagent.cli.lineage import lineage
 from evoagent.cli.models import app as models
 from evoagent.cli.plugins import app as plugins
@@ -73,6 +74,8 @@ def main() -> None:
         # Whoever reads our standard output has seen enough.
         sys.stderr.close()
         sys.exit(0)
+    finally:
+        leave()
 
 
 if __name__ == "__main__":

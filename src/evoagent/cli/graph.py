@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,12 +12,28 @@ def graph(
     mermaid: Annotated[
         bool, typer.Option("--mermaid", help="Print Mermaid source instead of a drawing.", envvar="EVOAGENT_MERMAID")
     ] = False,
+    png: Annotated[
+        Path | None,
+        typer.Option(help="Write a picture to this file instead.", envvar="EVOAGENT_PNG", dir_okay=False),
+    ] = None,
 ) -> None:
-    """Draw the graph; loads no model."""
+    """Draw the graph; loads no model and asks no service."""
+    from evoagent.errors import UserError
     from evoagent.graph import build_graph
 
+    if mermaid and png is not None:
+        raise UserError("expected --mermaid or --png, not both")
     drawing = build_graph().compile(name="evoagent").get_graph()
-    typer.echo(drawing.draw_mermaid() if mermaid else DRAWING, nl=not mermaid)
+    if png is not None:
+        from evoagent.cli.picture import draw
+
+        try:
+            png.write_bytes(draw(drawing))
+        except OSError as error:
+            raise UserError(f"{png}: cannot be written: {error.strerror}") from error
+        typer.echo(png)
+    else:
+        typer.echo(drawing.draw_mermaid() if mermaid else DRAWING, nl=not mermaid)
 
 
 DRAWING = """\

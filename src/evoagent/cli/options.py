@@ -20,8 +20,8 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a key of the configuration, such as stop.rounds=2 or evolver.operators.0=deepening. "
-        "May be given again.",
+        help="Change a key of the configuration, such as stop.rounds=2 or evolver.operators.0=deepening; "
+        "critic.scorers+=length adds to a list. May be given again.",
         envvar="EVOAGENT_SET",
     ),
 ]

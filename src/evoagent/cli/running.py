@@ -17,6 +17,7 @@ from typing import Any
 import typer
 
 from evoagent.cli.console import listener
+from evoagent.cli.process import give_up, only_data_on_stdout, run
 from evoagent.configfile import LoadedConfig
 from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import LedgerError
@@ -31,8 +32,8 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
     """Run to the end and print the summary."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        with listener(plain=loaded.config.review) as listen:
-            summary = asyncio.run(_run(loaded, directory, manager, resume, listen))
+        with only_data_on_stdout(), listener(plain=loaded.config.review) as listen:
+            summary = run(_run(loaded, directory, manager, resume, listen))
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on", err=True)
         sys.exit(INTERRUPTED)
@@ -50,7 +51,9 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
 async def _run(
     loaded: LoadedConfig, directory: Path, manager: PluginManager, resume: Resume, listen: Listener
 ) -> dict[str, Any]:
-    async with open_run(loaded.config, loaded.base, directory, manager, resume=resume, listen=listen) as context:
+    async with open_run(
+        loaded.config, loaded.base, directory, manager, resume=resume, listen=listen, give_up=give_up
+    ) as context:
         _cancel_on_sigint()  # before, asyncio's own handling serves: nothing has been asked yet
         context.review_page = 1  # each decision is on disk before the next question
         return await run_graph(context, _ask)
@@ -74,16 +77,20 @@ def _cancel_on_sigint() -> None:
     assert task is not None
     presses = 0
 
-    def pressed() -> None:
+    def first() -> None:
+        typer.echo("\nstopping: writing what is done (Ctrl-C again to leave at once)", err=True)
+        task.cancel()
+
+    def at_once(*_: object) -> None:
         nonlocal presses
         presses += 1
         if presses > 1:
             os._exit(INTERRUPTED)
-        typer.echo("\nstopping: writing what is done (Ctrl-C again to leave at once)", err=True)
-        task.cancel()
 
-    loop.add_signal_handler(signal.SIGINT, pressed)
-    loop.add_signal_handler(signal.SIGTERM, pressed)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first)
+        # The loop hears of a signal when it comes round; this here also while a plugin keeps it from that.
+        signal.signal(number, at_once)
 
 
 def describe(summary: dict[str, Any]) -> str:

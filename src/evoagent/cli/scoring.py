@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -15,8 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from evoagent.cli.console import listener
+from evoagent.cli.process import run
 from evoagent.config import CriticConfig, ModelsConfig, PluginUse
 from evoagent.errors import UserError
+from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.manager import PluginManager
 from evoagent.scoring import Outcome, score_file
 
@@ -36,10 +37,10 @@ def score_command(
     manager = PluginManager().load()
     uses = _uses(scorers)
     models = _models(manager, uses, model, engine, dtype, embedder)
-    with listener() as listen:
+    target: TextIO = sys.stdout
+    with stdout_to_stderr(), listener() as listen:
         if out is None:
-            log, target = None, sys.stdout
-            outcome = asyncio.run(score_file(data, uses, models, target, log, manager, listen))
+            outcome = run(score_file(data, uses, models, target, None, manager, listen))
         else:
             if out.is_dir():
                 raise UserError(f"--out {out}: found a folder, expected the name of a file")
@@ -47,7 +48,7 @@ def score_command(
             part = out.with_name(out.name + ".part")
             try:
                 with _create(part) as file:
-                    outcome = asyncio.run(score_file(data, uses, models, file, log, manager, listen))
+                    outcome = run(score_file(data, uses, models, file, log, manager, listen))
                 os.replace(part, out)
             finally:
                 part.unlink(missing_ok=True)

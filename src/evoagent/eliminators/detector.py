@@ -14,7 +14,7 @@ from pydantic import Field
 from evoagent.config import Strict
 from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.eliminators.template_leak import prompt_folder, worked_examples
-from evoagent.errors import ConfigError
+from evoagent.errors import ConfigError, RequestError
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Instruction, Verdict
 from evoagent.resources import configs_dir, prompts_dir
@@ -77,6 +77,7 @@ class NotAnInstruction(Eliminator):
 
         Raises:
             ConfigError: the shipped seeds are needed and cannot be read.
+            RequestError: the embedder answers nothing to learn from.
         """
         pairs = [(seed.instruction, seed.output) for seed in seeds if words(seed.instruction) and words(seed.output)]
         if len(pairs) > self.config.max_pairs:
@@ -93,8 +94,12 @@ class NotAnInstruction(Eliminator):
         texts = orders + answers
         vectors = await embed_all(texts, models)
         kept = [number for number in range(len(texts)) if number not in vectors.failed]
-        rows = np.stack([_features(texts[number], vectors.matrix[number]) for number in kept])
         labels = np.array([number < len(orders) for number in kept])
+        if labels.all() or not labels.any():
+            raise RequestError(
+                f"not_an_instruction: the embedder answered {len(kept)} of {len(texts)} texts to learn from"
+            )
+        rows = np.stack([_features(texts[number], vectors.matrix[number]) for number in kept])
         # Together the examples weigh half as much as the seeds, however many those are.
         example = max(1.0, len(pairs) / (2 * len(evolved)))
         weights = np.array([example if len(pairs) <= number < len(orders) else 1.0 for number in kept])

@@ -26,9 +26,15 @@ class NearDuplicateConfig(Strict):
     max_similarity: float = Field(
         0.9, gt=-1, le=1, description="Cosine similarity to one that is kept from which a candidate is its duplicate."
     )
-    by: str = Field("ic_ifd", description="The score whose better one of two duplicates is kept; missing ones lose.")
+    by: str = Field(
+        "ic_ifd",
+        description="The score whose better one of two duplicates is kept; missing ones lose.",
+        json_schema_extra={"score": "optional"},
+    )
     direction: Literal["descending", "ascending"] = Field(
-        "descending", description="descending: a high score is better."
+        "descending",
+        description="descending: a high score is better. Left out, it is as the scorer has it.",
+        json_schema_extra={"direction_of": "by"},
     )
 
 

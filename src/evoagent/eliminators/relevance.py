@@ -35,7 +35,8 @@ class Relevance(Eliminator):
         """Compare the two losses; an addition too short to have one passes."""
         text = added_text(candidate)
         alone = (await models.scorer.loss(target=text, context=NEUTRAL, joiner=" ")).mean
-        known = (await models.scorer.loss(target=text, context=candidate.parent.prompt_text, joiner=" ")).mean
+        parents = "\n".join(parent.prompt_text for parent in (*candidate.mates, candidate.parent))
+        known = (await models.scorer.loss(target=text, context=parents, joiner=" ")).mean
         if alone is None or known is None:
             return KEEP
         figure, limit = alone - known, self.config.min_gain

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from evoagent.config import Strict
 from evoagent.eliminators.base import KEEP, Selector
@@ -28,7 +28,9 @@ class All(Selector):
 class ThresholdConfig(Strict):
     """Parameters of `threshold`."""
 
-    by: str = Field(min_length=1, description="The score that decides.")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "ifd", "min": 0.2}]})
+
+    by: str = Field(min_length=1, description="The score that decides.", json_schema_extra={"score": True})
     min: float | None = Field(None, description="Below this a candidate is rejected.")
     max: float | None = Field(None, description="Above this a candidate is rejected.")
     missing: Literal["keep", "reject"] = Field("reject", description="What becomes of a candidate without the score.")
@@ -69,11 +71,15 @@ class Threshold(Selector):
 class TopConfig(Strict):
     """Parameters of `top`: give `share` or `count`."""
 
-    by: str = Field(min_length=1, description="The score that decides.")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "ic_ifd", "share": 0.9}]})
+
+    by: str = Field(min_length=1, description="The score that decides.", json_schema_extra={"score": True})
     share: float | None = Field(None, gt=0, le=1, description="This share of all candidates survives, rounded up.")
     count: int | None = Field(None, ge=1, description="This many candidates survive.")
     direction: Literal["descending", "ascending"] = Field(
-        "descending", description="descending: high scores survive. Loss and length are usually ascending."
+        "descending",
+        description="descending: high scores survive. Left out, it is as the scorer has it: ascending for `length`.",
+        json_schema_extra={"direction_of": "by"},
     )
     drop_above: float | None = Field(
         None, description="Scores above this never survive: 1.0 for IFD, where the instruction then hinders."

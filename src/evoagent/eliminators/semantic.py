@@ -34,9 +34,11 @@ class Drift(Eliminator):
         self.config = config or DriftConfig()
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
-        """The figure is the cosine similarity to the parent."""
+        """The figure is the cosine similarity to the parent, or to the nearest of several."""
         child, parent = compared(candidate)
-        figure = float(np.dot(await models.embedder.embed(child), await models.embedder.embed(parent)))
+        vector = await models.embedder.embed(child)
+        texts = [parent, *(mate.prompt_text for mate in candidate.mates)]
+        figure = max([float(np.dot(vector, await models.embedder.embed(text))) for text in texts])
         breadth = candidate.family == "breadth"
         limit = self.config.min_similarity_breadth if breadth else self.config.min_similarity
         detail = f"another {'field' if breadth else 'topic'} than the parent's"

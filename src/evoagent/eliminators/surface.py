@@ -53,14 +53,15 @@ class Unchanged(Eliminator):
         self.config = config or UnchangedConfig()
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
-        """The figure is the ROUGE-L F1 with the parent."""
+        """The figure is the ROUGE-L F1 with the parent, or with the most similar of several."""
         child, parent = compared(candidate)
-        child, parent = normalise(child), normalise(parent)
+        child = normalise(child)
+        parents = [normalise(text) for text in (parent, *(mate.prompt_text for mate in candidate.mates))]
         limit = self.config.max_similarity
-        figure = 1.0 if child == parent else _rouge_l(child, parent)
+        figure = max(1.0 if child == text else _rouge_l(child, text) for text in parents)
         if figure < limit:
             return KEEP
-        detail = "the parent, word by word" if child == parent else "nearly the parent's words"
+        detail = "the parent, word by word" if child in parents else "nearly the parent's words"
         return Verdict(False, "unchanged", figure, limit, detail)
 
 

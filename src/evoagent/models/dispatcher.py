@@ -12,16 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, RequestError, TransientError, UserError
+from evoagent.failures import explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import LoggedRequest, RequestLog
 from evoagent.models.accounts import Accounts
+from evoagent.models.calls import PLUGIN_SECONDS, Calls, settle
+from evoagent.models.checks import check_request
 from evoagent.models.codec import decode, encode
+from evoagent.models.engine_calls import CLOSE_SECONDS, EngineCalls
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.requests import (
     Completion,
@@ -42,20 +46,22 @@ from evoagent.models.roles import Scope, Style
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 FLUSH_EVERY = 256  # answers a transaction
 FLUSH_SECONDS = 0.5  # at most this much work is asked again after a crash
 
 
 @dataclass(frozen=True, slots=True)
 class RoleBinding:
-    """A role's engine, its sampling, and the prompt style that suits the model's size."""
+    """A role's engine, its sampling, and the prompt style that suits the model's size.
+
+    Attributes:
+        plugin: engine and distribution, for messages; "" for an engine that comes with evoagent.
+    """
 
     engine: Engine
     sampling: Sampling = Sampling()
     style: Style = "plain"
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class _Line:
     successes: int = 0
 
 
-class Dispatcher:
+class Dispatcher(Calls):
     """Serves the roles of one run. Use as an async context manager: it closes the engines and flushes the log."""
 
     def __init__(
@@ -109,14 +115,22 @@ class Dispatcher:
         window: int = 1024,
         retry: RetryPolicy | None = None,
         on_load: Callable[[Engine], None] | None = None,
+        notice: Callable[[str], None] = logger.warning,
+        plugin_seconds: float | None = PLUGIN_SECONDS,
     ) -> None:
-        """Bind `roles`; `window` bounds the coroutines that `map` keeps in flight."""
+        """Bind `roles`; `window` bounds the coroutines that `map` keeps in flight.
+
+        Args:
+            notice: told what the user should know of a plugin.
+            plugin_seconds: how long a plugin may wait for what is no model; None is for ever.
+        """
+        super().__init__(window, plugin_seconds)
         self.accounts = Accounts()
-        self.window = window
         self._roles = dict(roles)
+        self._engines = EngineCalls(((b.engine, b.plugin) for b in roles.values()), notice, plugin_seconds)
         self._log = log
         self._database = database
-        self._run_seed = run_seed
+        self.run_seed = run_seed
         self._retry = retry or RetryPolicy()
         self._on_load = on_load
         self._in_flight: dict[str, asyncio.Future[Result]] = {}
@@ -128,7 +142,6 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking_up = False
         self._flush_timer: asyncio.TimerHandle | None = None
-        self._fatal: EvoAgentError | None = None
 
     # -- what roles ask -----------------------------------------------------------------------------------------
 
@@ -168,19 +181,32 @@ class Dispatcher:
 
         Raises:
             RequestError: this request cannot be answered.
+            TypeError, ValueError: it is no request.
             EngineError, LedgerError: the run cannot go on.
         """
-        if self._fatal is not None:
-            raise self._fatal
+        if self.fatal is not None:
+            raise self.fatal
+        self._check(role, request)
+        with self.asking():
+            return await self._answer(role, request, scope)
+
+    def _check(self, role: str, request: Any) -> None:
+        engine, verb = self._binding(role).engine, verb_of(request)
+        if verb not in engine.capabilities:
+            has = ", ".join(sorted(engine.capabilities)) or "nothing"
+            raise UserError(f"asks models.{role} for {verb}, but its engine has only {has}")
+        check_request(request)
+
+    async def _answer(self, role: str, request: Any, scope: Scope) -> Any:
         engine = self._binding(role).engine
-        key = request_key(request, engine.identity, self._run_seed)
+        key = request_key(request, engine.identity, self.run_seed)
         if key in self._unflushed:  # answered, but not in the log yet
             self.accounts.hit(role, scope)
             return self._unflushed[key]
         future = self._in_flight.get(key)
         if future is None:
             if isinstance(request, GenerateRequest):
-                request = replace(request, seed=request_seed(key, self._run_seed))
+                request = replace(request, seed=request_seed(key, self.run_seed))
             future = asyncio.get_running_loop().create_future()
             future.add_done_callback(_retrieve)
             self._in_flight[key] = future
@@ -192,55 +218,6 @@ class Dispatcher:
             self.accounts.hit(role, scope)
         # Shielded: others may await the same future when this caller is cancelled.
         return await asyncio.shield(future)
-
-    async def map(
-        self, items: AsyncIterator[T] | Iterable[T], call: Callable[[T], Awaitable[R]]
-    ) -> AsyncGenerator[tuple[T, R | Exception]]:
-        """Run `call` on every item, at most `window` at once, and yield (item, result) as they finish.
-
-        An exception of one call is yielded as that item's result; `EngineError`, `LedgerError` and `UserError` end
-        the whole map.
-        """
-        source = items if isinstance(items, AsyncIterator) else _async_iterator(items)
-        done: asyncio.Queue[tuple[T, R | Exception]] = asyncio.Queue()
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def work(item: T) -> None:
-            try:
-                outcome: R | Exception = await call(item)
-            except Exception as error:
-                outcome = error
-            except asyncio.CancelledError:
-                if closing:
-                    raise
-                outcome = RuntimeError("the plugin let a cancellation escape")
-            done.put_nowait((item, outcome))
-
-        exhausted, outstanding, closing = False, 0, False
-        try:
-            while True:
-                while not exhausted and outstanding < self.window:
-                    try:
-                        item = await anext(source)
-                    except StopAsyncIteration:
-                        exhausted = True
-                        break
-                    task = asyncio.ensure_future(work(item))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                    outstanding += 1
-                if not outstanding:
-                    return
-                item, outcome = await done.get()
-                outstanding -= 1
-                if isinstance(outcome, (EngineError, LedgerError, UserError)):
-                    raise outcome
-                yield item, outcome
-        finally:
-            closing = True
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def flush(self) -> None:
         """Write every answer so far to the log."""
@@ -256,8 +233,8 @@ class Dispatcher:
             except LedgerError as error:
                 self._buffer = entries + self._buffer  # tried once more when the run closes
                 self._fail(error)
-        if self._fatal is not None:
-            raise self._fatal
+        if self.fatal is not None:
+            raise self.fatal
 
     async def __aenter__(self) -> Dispatcher:
         return self
@@ -267,13 +244,12 @@ class Dispatcher:
             await self.flush()
         except EvoAgentError as error:
             logger.debug("while closing: %s", error)
-        for task in [*self._tasks, *self._starting.values()]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._starting.values(), return_exceptions=True)
+        self.close()
+        await settle([*self._tasks, *self._starting.values()], CLOSE_SECONDS)
         for future in self._in_flight.values():
             future.cancel()
         for engine in {id(binding.engine): binding.engine for binding in self._roles.values()}.values():
-            await engine.close()
+            await self._engines.close(engine)
         try:
             await self.flush()  # what engines answered while they were closing
         except EvoAgentError as error:
@@ -327,7 +303,7 @@ class Dispatcher:
             self._flush_timer = loop.call_later(FLUSH_SECONDS, lambda: self._spawn(self._flush_quietly()))
 
     async def _flush_quietly(self) -> None:
-        with suppress(EvoAgentError):  # kept in self._fatal, which every waiting coroutine has been given
+        with suppress(EvoAgentError):  # kept in self.fatal, which every waiting coroutine has been given
             await self.flush()
 
     # -- the engines --------------------------------------------------------------------------------------------
@@ -345,7 +321,7 @@ class Dispatcher:
         """Hand batches to the engine while it takes them: longest first where it takes several, else in order."""
         if line.waiting and line.lane.batch > 1:
             line.waiting.sort(key=lambda pending: (-pending.request.size, pending.key))
-        while line.waiting and line.running < line.lane.parallel and self._fatal is None:
+        while line.waiting and line.running < line.lane.parallel and self.fatal is None:
             batch, line.waiting = line.waiting[: line.lane.batch], line.waiting[line.lane.batch :]
             line.running += 1
             self._spawn(self._serve(line, batch))
@@ -355,20 +331,11 @@ class Dispatcher:
         try:
             await self._started(line.engine)
             started = time.monotonic()
-            verb: Any = getattr(line.engine, line.verb)
-            outcomes = await verb([pending.request for pending in batch])
-            if len(outcomes) != len(batch):
-                raise EngineError(f"{line.engine.identity}: {len(outcomes)} answers to {len(batch)} requests")
+            outcomes = await self._engines.ask(line.engine, line.verb, [pending.request for pending in batch])
         except TransientError as error:
             outcomes = [error] * len(batch)
         except EvoAgentError as error:
             self._fail(error)
-            return
-        except Exception as error:
-            logger.debug("engine failed", exc_info=True)
-            failure = EngineError(f"{line.engine.identity}: {line.verb} failed: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._fail(failure)
             return
         finally:
             line.running -= 1
@@ -387,9 +354,9 @@ class Dispatcher:
         elif isinstance(outcome, RequestError):
             self._resolve(pending, outcome)
         elif isinstance(outcome, EvoAgentError):
-            self._fail(outcome)
+            self._fail(self._engines.named(line.engine, outcome))
         else:
-            self._resolve(pending, RequestError(f"{type(outcome).__name__}: {outcome}"))
+            self._resolve(pending, RequestError(explain(outcome)))
 
     def _retry_later(self, line: _Line, pending: _Pending, error: TransientError) -> None:
         # Whether anything has worked since this request's last attempt: a server that went away served others before.
@@ -401,7 +368,9 @@ class Dispatcher:
             if alive:
                 self._resolve(pending, RequestError(message))  # the engine serves others: it is this request
             else:
-                self._fail(EngineError(f"{line.engine.identity}: {message}; run the same command again to go on"))
+                self._fail(
+                    EngineError(f"{self._engines.name(line.engine)}: {message}; run the same command again to go on")
+                )
             return
 
         def again() -> None:
@@ -416,7 +385,7 @@ class Dispatcher:
         if task is None:
             if self._on_load is not None:
                 self._on_load(engine)
-            task = asyncio.ensure_future(engine.start())
+            task = asyncio.ensure_future(self._engines.start(engine))
             self._starting[id(engine)] = task
         await asyncio.shield(task)
 
@@ -433,10 +402,10 @@ class Dispatcher:
 
     def _fail(self, error: EvoAgentError) -> None:
         """End everything that waits: the run cannot go on. What has been answered is still written."""
-        self._fatal = self._fatal or error
+        self.fatal = self.fatal or error
         for future in self._in_flight.values():
             if not future.done():
-                future.set_exception(self._fatal)
+                future.set_exception(self.fatal)
         self._in_flight.clear()
         self._lookups.clear()
         for line in self._lines.values():
@@ -459,8 +428,3 @@ def _retrieve(future: asyncio.Future[Result]) -> None:
     """Mark a failure as seen, so that a caller who was cancelled meanwhile leaves no warning behind."""
     if not future.cancelled():
         future.exception()
-
-
-async def _async_iterator(items: Iterable[T]) -> AsyncIterator[T]:
-    for item in items:
-        yield item

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from evoagent.models.requests import Completion, EmbedRequest, GenerateRequest, Loss, LossRequest, Message
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evoagent.models.dispatcher import Dispatcher
 
 Style = Literal["plain", "examples"]
@@ -49,12 +49,16 @@ class Role:
         self,
         prompt: str | Sequence[Message],
         *,
+        examples: Mapping[str, str] | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
     ) -> Completion:
         """Complete `prompt`: a user turn, or a whole chat. What is not given comes from the role's configuration.
+
+        Args:
+            examples: earlier turns, user's to model's: worked examples, without which a tiny model rarely understands.
 
         Raises:
             RequestError: the model cannot answer this prompt.
@@ -68,7 +72,7 @@ class Role:
         if sampling.temperature > 0:
             draw = f"{self._scope.draw}#{self._draws}"
             self._draws += 1
-        messages = tuple((turn["role"], turn["content"]) for turn in prompt)
+        messages = tuple((turn["role"], turn["content"]) for turn in _with_examples(prompt, examples or {}))
         request = GenerateRequest(messages=messages, sampling=sampling, draw=draw)
         return await self._dispatcher.submit(self._name, request, self._scope)
 
@@ -92,6 +96,15 @@ class Role:
         return (await self._dispatcher.submit(self._name, EmbedRequest(text), self._scope)).vector
 
 
+def _with_examples(chat: Sequence[Message], examples: Mapping[str, str]) -> list[Message]:
+    """`chat` with `examples` as turns behind its system turn."""
+    first = next((number for number, turn in enumerate(chat) if turn["role"] != "system"), len(chat))
+    worked: list[Message] = []
+    for asked, answered in examples.items():
+        worked += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return [*chat[:first], *worked, *chat[first:]]
+
+
 class Models:
     """The roles of a run, as handed to one call of a plugin."""
 
@@ -103,6 +116,16 @@ class Models:
         self.scorer = Role("scorer", dispatcher, scope)
         self.embedder = Role("embedder", dispatcher, scope)
         self._dispatcher = dispatcher
+        self._scope = scope
+
+    @property
+    def draw(self) -> str:
+        """What tells this call from the plugin's other calls: for choices that are made in code.
+
+        It is the same whenever this run makes this call, and another for another sample, round or run seed. Hash it
+        together with the parent's id; never ask a global random generator.
+        """
+        return f"{self._dispatcher.run_seed}:{self._scope.operator}:{self._scope.draw}"
 
     def scoped(self, scope: Scope) -> Models:
         """The same models on behalf of another caller."""

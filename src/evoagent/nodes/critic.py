@@ -5,22 +5,21 @@ Candidates that a rule rejects for their text alone are spared the responder and
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
-from evoagent.errors import EngineError, LedgerError, UserError
+from evoagent.failures import explain
 from evoagent.ledger.rows import Critique, StoredCandidate
-from evoagent.models.roles import Models, Scope
+from evoagent.models.roles import Scope
 from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.previews import preview
 from evoagent.nodes.rules import ERROR, judge, stillborn
-from evoagent.records import Candidate, Score, Verdict
-from evoagent.scorers.base import PopulationScorer, Scorer
-from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedScorer
+from evoagent.nodes.scores import score, score_all
+from evoagent.records import Verdict
+from evoagent.state import EvolutionContext, EvolutionState, LoadedRule
 
 
 async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
@@ -67,8 +66,7 @@ async def criticise(
         async with aclosing(context.dispatcher.map(candidates, ask)) as results:
             async for stored, outcome in results:
                 if isinstance(outcome, Exception):
-                    detail = f"{type(outcome).__name__}: {outcome}"[:2000]
-                    outcome = Critique(stored.candidate.id, verdict=Verdict(False, ERROR, detail=detail))
+                    outcome = Critique(stored.candidate.id, verdict=Verdict(False, ERROR, detail=explain(outcome)))
                 await batch.add(outcome)
                 advance()
         await context.dispatcher.flush()
@@ -78,7 +76,7 @@ async def criticise(
 async def _criticise(stored: StoredCandidate, context: EvolutionContext, screening: Sequence[LoadedRule]) -> Critique:
     candidate = stored.candidate
     models = context.models.scoped(Scope(candidate.operator, candidate.round, f"{candidate.round}.{candidate.id}"))
-    verdict = stillborn(stored) or await judge(candidate, screening, models)
+    verdict = stillborn(stored) or await judge(candidate, screening, models, context)
     if verdict is not None:
         return Critique(candidate.id, verdict=verdict)
     if stored.brings_response:
@@ -88,39 +86,15 @@ async def _criticise(stored: StoredCandidate, context: EvolutionContext, screeni
         answered = replace(candidate, response=answer.text.strip(), response_finish_reason=answer.finish_reason)
         responder = context.dispatcher.identity("responder")
     scores = {
-        scorer.name: await score(scorer, answered, models)
+        scorer.name: await score(scorer, answered, models, context.dispatcher, context.failures)
         for scorer in context.scorers
-        if isinstance(scorer.plugin, Scorer)
+        if not scorer.population
     }
     return Critique(candidate.id, answered.response, answered.response_finish_reason, responder, scores)
 
 
-async def score(scorer: LoadedScorer, candidate: Candidate, models: Models) -> Score:
-    """The score of one candidate; what a scorer raises becomes a missing score with its reason."""
-    assert isinstance(scorer.plugin, Scorer)
-    try:
-        return checked(await scorer.plugin.score(candidate, models))
-    except (EngineError, LedgerError, UserError):
-        raise
-    except Exception as error:
-        return Score(None, f"{type(error).__name__}: {error}"[:500])
-
-
-def checked(found: object) -> Score:
-    """`found` if it is a usable score, else a missing one with the reason."""
-    if not isinstance(found, Score):
-        return Score(None, f"the scorer returned {found!r:.80}, expected a Score")
-    if found.value is None:
-        return found if found.reason else Score(None, "the scorer gave no reason", found.details)
-    if isinstance(found.value, bool) or not isinstance(found.value, (int, float)) or not math.isfinite(found.value):
-        return Score(
-            None, f"the scorer returned the value {found.value!r:.40}, expected a finite number", found.details
-        )
-    return found
-
-
 async def _score_population(context: EvolutionContext, round: int, only: Collection[str] | None = None) -> None:
-    scorers = [scorer for scorer in context.scorers if isinstance(scorer.plugin, PopulationScorer)]
+    scorers = [scorer for scorer in context.scorers if scorer.population]
     if not scorers:
         return
     pending = [stored.candidate async for stored in undecided(context, round)]
@@ -130,16 +104,7 @@ async def _score_population(context: EvolutionContext, round: int, only: Collect
     survivors = await context.store.database.run(context.store.survivors, context.run_id)
     models = context.models.scoped(Scope("", round, f"{round}"))
     for scorer in scorers:
-        assert isinstance(scorer.plugin, PopulationScorer)
-        try:
-            found = await scorer.plugin.score_all(candidates, survivors, models)
-            if len(found) != len(candidates):
-                raise ValueError(f"{len(found)} scores for {len(candidates)} candidates")
-            scores = [checked(item) for item in found]
-        except (EngineError, LedgerError, UserError):
-            raise
-        except Exception as error:
-            scores = [Score(None, f"{type(error).__name__}: {error}"[:500])] * len(candidates)
+        scores = await score_all(scorer, candidates, survivors, models, context.dispatcher, context.failures)
         rows = {candidate.id: {scorer.name: item} for candidate, item in zip(candidates, scores, strict=True)}
         await context.store.database.run(context.store.save_scores, context.run_id, rows)
     await context.dispatcher.flush()

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from langgraph.runtime import Runtime
 
-from evoagent.eliminators.base import PopulationEliminator, Selector
+from evoagent.eliminators.base import Selector
 from evoagent.errors import EvoAgentError, PluginError
-from evoagent.events import RoundFinished
+from evoagent.events import Notice, RoundFinished
+from evoagent.failures import AbandonedFault, explain
 from evoagent.ledger.rows import StoredCandidate, Totals
-from evoagent.models.roles import Scope
+from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Progress, undecided
 from evoagent.nodes.critic import criticise_edits
 from evoagent.nodes.previews import preview
 from evoagent.nodes.review import RULE as REVIEW
 from evoagent.nodes.review import Decision, edits, review
 from evoagent.nodes.review import verdicts as reviewed
-from evoagent.nodes.rules import judge, stillborn
+from evoagent.nodes.rules import ERROR, checked_verdicts, judge, stillborn
+from evoagent.nodes.scores import checked_figures
 from evoagent.records import Candidate, Verdict
 from evoagent.scorers.base import PopulationScorer
-from evoagent.state import EvolutionContext, EvolutionState
-
-logger = logging.getLogger(__name__)
+from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedSelector
 
 QUOTA = "quota"  # the run has as many survivors as were asked for
 
@@ -57,6 +56,8 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     figures = await _measure(context, round)
     event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews), figures)
     runtime.stream_writer(event)
+    for line in context.failures.notices():
+        runtime.stream_writer(Notice(line))
     await asyncio.to_thread(context.observe, event)
     barren = 0 if balance.survivors else state["barren"] + 1
     return {
@@ -123,10 +124,12 @@ async def _apply_rules(
     async def decide(stored: StoredCandidate) -> Verdict | None:
         candidate = stored.candidate
         scope = Scope(candidate.operator, round, f"{round}.{candidate.id}")
-        return stillborn(stored) or await judge(candidate, rules, context.models.scoped(scope))
+        return stillborn(stored) or await judge(candidate, rules, context.models.scoped(scope), context)
 
     async with aclosing(context.dispatcher.map(pending, decide)) as results:
         async for stored, outcome in results:
+            if isinstance(outcome, AbandonedFault):
+                outcome = Verdict(False, ERROR, detail=explain(outcome))
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
@@ -142,29 +145,36 @@ async def _apply_population_rules(
     earlier: list[Candidate],
     verdicts: dict[str, Verdict],
 ) -> list[Candidate]:
-    rules = [rule for rule in context.rules if isinstance(rule.plugin, PopulationEliminator)]
+    rules = [rule for rule in context.rules if rule.looks_at == "population"]
     if not rules or not remaining:
         return remaining
     models = context.models.scoped(Scope("", round, f"{round}"))
     for rule in rules:
-        assert isinstance(rule.plugin, PopulationEliminator)
-        try:
-            found = await rule.plugin.judge_all(remaining, earlier, models)
-            _check(found, remaining)
-        except EvoAgentError:
-            raise
-        except Exception as error:
-            raise PluginError(f"rule `{rule.name}`: {type(error).__name__}: {error}") from error
+        judge_all = rule.plugin.judge_all  # type: ignore[union-attr]
+        found = await _decided(context, rule, judge_all, remaining, earlier, models)
         for candidate, verdict in zip(remaining, found, strict=True):
             if not verdict.kept:
-                verdicts[candidate.id] = replace(verdict, rule=rule.name)
+                verdicts[candidate.id] = verdict if verdict.rule == ERROR else replace(verdict, rule=rule.name)
         remaining = [candidate for candidate in remaining if candidate.id not in verdicts]
     return remaining
 
 
-def _check(found: Sequence[object], candidates: Sequence[Candidate]) -> None:
-    if len(found) != len(candidates) or not all(isinstance(item, Verdict) for item in found):
-        raise TypeError(f"returned {found!r:.80}, expected one Verdict for each of {len(candidates)} candidates")
+async def _decided(
+    context: EvolutionContext,
+    plugin: LoadedRule | LoadedSelector,
+    method: Callable[..., Any],
+    candidates: list[Candidate],
+    earlier: list[Candidate],
+    models: Models,
+) -> list[Verdict]:
+    """The verdicts of a plugin that sees all candidates; without them the run cannot go on."""
+    # Copies: what a plugin does to its lists is nobody else's affair.
+    lists = (list(candidates), list(earlier))
+    found = await context.dispatcher.require(plugin.title, method, *lists, models, limited=plugin.strange)
+    try:
+        return checked_verdicts(found, candidates, plugin, context)
+    except TypeError as error:
+        raise PluginError(f"{plugin.title} {error}") from error
 
 
 async def _select(
@@ -175,21 +185,15 @@ async def _select(
     verdicts: dict[str, Verdict],
 ) -> None:
     """Add the selector's verdicts, and those of the quota where N survivors are asked for."""
-    name = context.config.eliminator.selector.name
-    try:
-        found = await context.selector.select(remaining, earlier, context.models.scoped(Scope("", round, f"{round}")))
-        _check(found, remaining)
-    except EvoAgentError:
-        raise
-    except Exception as error:
-        raise PluginError(f"selector `{name}`: {type(error).__name__}: {error}") from error
+    selector, models = context.selector, context.models.scoped(Scope("", round, f"{round}"))
+    found = await _decided(context, selector, selector.plugin.select, remaining, earlier, models)
     left = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
     kept = _limit(verdicts, left)
     for candidate, verdict in zip(remaining, found, strict=True):
         if verdict.kept and left is not None and kept >= left:
             verdict = over_quota(kept, left)
-        elif not verdict.kept:
-            verdict = replace(verdict, rule=f"selector:{name}")
+        elif not verdict.kept and verdict.rule != ERROR:
+            verdict = replace(verdict, rule=f"selector:{selector.name}")
         kept += verdict.kept
         verdicts[candidate.id] = verdict
 
@@ -210,30 +214,31 @@ def over_quota(kept: int, left: int) -> Verdict:
 
 
 async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
-    """What scorers and selectors say of all survivors so far; what one of them raises is logged, and costs nothing."""
-    selector = context.config.eliminator.selector.name
-    named: list[tuple[str, PopulationScorer | Selector]] = [(selector, context.selector)]
-    named += [(item.name, item.plugin) for item in context.scorers if isinstance(item.plugin, PopulationScorer)]
-    measuring = [(name, plugin) for name, plugin in named if _measures(plugin)]
+    """What scorers and selectors say of all survivors so far; what one of them raises is told, and costs nothing."""
+    plugins = [context.selector, *(scorer for scorer in context.scorers if scorer.population)]
+    measuring = [plugin for plugin in plugins if _measures(plugin.plugin)]
     if not measuring:
         return {}
     run = context.store.database.run
     survivors = await run(context.store.survivors, context.run_id)
     models = context.models.scoped(Scope("", round, f"{round}"))
     figures: dict[str, float] = {}
-    for name, plugin in measuring:
+    for plugin in measuring:
+        measure = plugin.plugin.measure
         try:
-            found = dict(await plugin.measure(survivors, models))
-            figures |= {f"{name}.{key}"[:160]: float(value) for key, value in found.items() if math.isfinite(value)}
+            found = await context.dispatcher.attempt(
+                plugin.title, measure, list(survivors), models, limited=plugin.strange
+            )
+            figures |= checked_figures(plugin.name, found)
         except EvoAgentError:
             raise
-        except Exception:
-            logger.exception("`%s` could not measure round %d", name, round)
+        except Exception as error:
+            context.failures.failed(f"`measure` of {plugin.title}", explain(error))
     await context.dispatcher.flush()
     await run(context.store.save_figures, context.run_id, round, figures)
     return figures
 
 
-def _measures(plugin: PopulationScorer | Selector) -> bool:
-    base = Selector if isinstance(plugin, Selector) else PopulationScorer
-    return type(plugin).measure is not base.measure
+def _measures(plugin: object) -> bool:
+    measure = getattr(type(plugin), "measure", None)
+    return measure is not None and measure not in (Selector.measure, PopulationScorer.measure)

@@ -7,12 +7,14 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from langgraph.runtime import Runtime
 
 from evoagent.errors import PluginError
+from evoagent.failures import explain, is_storable, shown, storable, told
 from evoagent.ledger.rows import NewCandidate
-from evoagent.models.roles import Models, Scope
+from evoagent.models.roles import Scope
 from evoagent.nodes.common import Batcher, Progress
 from evoagent.nodes.previews import preview
 from evoagent.operators.schedule import choose
@@ -22,6 +24,7 @@ from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
 PAGE = 500  # parents read at once
 MAX_CHARACTERS = 20_000  # of an evolved instruction; beyond that it is no instruction, but a runaway model
 RAW_CHARACTERS = 40_000  # of a completion kept in the ledger
+REASON_CHARACTERS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     async def evolve(assignment: Assignment) -> NewCandidate | None:
         if assignment.id in recorded:
             return None
-        return await _evolve(assignment, context.models, model)
+        return await _evolve(assignment, context, model)
 
     async def write(rows: list[NewCandidate]) -> None:
         await context.save_seconds()
@@ -65,7 +68,10 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         assignments = _assignments(context, state, first, count, budget)
         async with aclosing(context.dispatcher.map(assignments, evolve)) as results:
             async for assignment, outcome in results:
+                if outcome is not None:
+                    context.failures.called(assignment.operator.title)
                 if isinstance(outcome, Exception):
+                    context.failures.failed(assignment.operator.title, explain(outcome))
                     outcome = _failed(assignment, model, outcome)
                 if outcome is not None:
                     await batch.add(outcome)
@@ -169,29 +175,50 @@ async def _mates(
         if found[0].id not in {parent.id, *(mate.id for mate in mates)}:
             mates.extend(found)
     if len(mates) < operator.parents - 1:
-        raise PluginError(
-            f"operator `{operator.name}` combines {operator.parents} parents, but the population has {population}"
-        )
+        raise PluginError(f"{operator.title} combines {operator.parents} parents, but the population has {population}")
     return mates
 
 
-async def _evolve(assignment: Assignment, models: Models, model: str) -> NewCandidate:
+async def _evolve(assignment: Assignment, context: EvolutionContext, model: str) -> NewCandidate:
     operator, parent = assignment.operator, assignment.parents[0]
     scope = Scope(operator.name, assignment.round, f"{assignment.round}.{assignment.sample}")
-    if operator.parents > 1:
-        evolution = await operator.plugin.combine(assignment.parents, models.scoped(scope))
-    else:
-        evolution = await operator.plugin.evolve(parent, models.scoped(scope))
-    return _candidate(assignment, model, evolution)
+    models = context.models.scoped(scope)
+    several = operator.parents > 1
+    method: Callable[..., Any] = operator.plugin.combine if several else operator.plugin.evolve
+    given = assignment.parents if several else parent
+    found = await context.dispatcher.guard(operator.title, method, given, models, limited=operator.strange)
+    return _candidate(assignment, model, checked_evolution(found))
+
+
+def checked_evolution(found: object) -> Evolution:
+    """What an operator returned, if it is an `Evolution` of plain texts that can be stored.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    if not isinstance(found, Evolution):
+        raise TypeError(f"returned {shown(found)}, expected an Evolution")
+    texts: dict[str, str | None] = {}
+    for name in ("instruction", "input", "response", "reason", "raw"):
+        value = getattr(found, name)
+        if not (isinstance(value, str) or (value is None and name not in ("instruction", "raw"))):
+            raise TypeError(f"returned an Evolution with {name} {shown(value)}, expected a text")
+        texts[name] = None if value is None else str.__str__(value)
+    for name in ("instruction", "input", "response"):
+        if not is_storable(texts[name] or ""):
+            raise ValueError(f"returned an Evolution whose {name} holds NUL or half a surrogate pair")
+    raw, reason = texts["raw"] or "", texts["reason"]
+    return Evolution(
+        instruction=texts["instruction"] or "",
+        input=texts["input"],
+        reason=None if reason is None else storable(reason[:REASON_CHARACTERS]),
+        raw=storable(raw[:RAW_CHARACTERS]),
+        truncated=bool(found.truncated),
+        response=texts["response"],
+    )
 
 
 def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewCandidate:
-    if not isinstance(evolution, Evolution):
-        raise TypeError(f"returned {evolution!r:.80}, expected an Evolution")
-    for name in ("instruction", "input", "response", "reason", "raw"):
-        value = getattr(evolution, name)
-        if not (isinstance(value, str) or (value is None and name not in ("instruction", "raw"))):
-            raise TypeError(f"returned an Evolution with {name} {value!r:.80}, expected a text")
     parent = assignment.parents[0]
     text, reason = evolution.instruction.strip(), evolution.reason
     input = parent.input if evolution.input is None else evolution.input
@@ -216,7 +243,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewC
         candidate,
         assignment.position,
         model,
-        raw=evolution.raw[:RAW_CHARACTERS],
+        raw=evolution.raw,
         reason=reason,
         prompt_hash=assignment.operator.prompt_hash,
     )
@@ -224,7 +251,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewC
 
 def _failed(assignment: Assignment, model: str, error: Exception) -> NewCandidate:
     empty = _candidate(assignment, model, Evolution("", reason="the operator failed"))
-    message = f"operator `{assignment.operator.name}`: {type(error).__name__}: {error}"
+    message = told(assignment.operator.title, error)
     return NewCandidate(
-        empty.candidate, assignment.position, model, empty.raw, empty.reason, message[:2000], empty.prompt_hash
+        empty.candidate, assignment.position, model, empty.raw, empty.reason, message, empty.prompt_hash
     )

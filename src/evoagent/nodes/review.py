@@ -15,6 +15,7 @@ from langgraph.types import interrupt
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from evoagent.config import Strict
+from evoagent.errors import UserError
 from evoagent.ledger.rows import NewCandidate, StoredCandidate
 from evoagent.records import Candidate, Verdict, content_id
 from evoagent.state import EvolutionContext
@@ -26,8 +27,8 @@ SHOWN_CHARACTERS = 1500  # of a text in the question: it is written to every che
 MAX_CHARACTERS = 20_000
 
 HOW = (
-    'Answer with a decision by id: "keep"; {"decision": "reject", "reason": "..."}; '
-    '{"decision": "edit", "instruction": "..."}; what is left out goes on to the rules. '
+    'Answer with a decision by id: "keep"; "pass", which leaves it to the rules; {"decision": "reject", "reason": '
+    '"..."}; {"decision": "edit", "instruction": "..."}. What is left out beside others passes. '
     'The answer "rest" leaves everything that is still to come to the rules.'
 )
 
@@ -61,36 +62,44 @@ PASS = Decision(decision="pass")
 async def review(
     context: EvolutionContext, round: int, pending: Sequence[StoredCandidate], given: Mapping[str, Any]
 ) -> dict[str, Decision]:
-    """Decisions by candidate: those `given` in the state, those of earlier runs, and those that are asked for now."""
+    """Decisions by candidate: those `given` in the state, those of earlier runs, and those that are asked for now.
+
+    Raises:
+        UserError: what is `given` are no decisions on candidates of this round.
+    """
     store, run = context.store, context.store.database.run
-    open_ids = [stored.candidate.id for stored in pending if stored.candidate.operator != RULE]
-    found = {row["candidate_id"]: _from_row(row) for row in await run(store.reviews, open_ids)}
-    known = {id: decision for id, decision in _parse(given, set(open_ids))[0].items() if id not in found}
+    ids = {stored.candidate.id for stored in pending if stored.candidate.operator != RULE}
+    found = {row["candidate_id"]: _from_row(row) for row in await run(store.reviews, sorted(ids))}
+    new, problems = _parse(given, ids)
+    if problems:
+        raise UserError(f"review: {'; '.join(problems)}")
+    new = {id: decision for id, decision in new.items() if id not in found}
     if context.config.review:
-        asked = [item for item in pending if item.candidate.id in set(open_ids) - set(found) - set(known)]
-        known |= _ask(asked, round, context.review_page)
-    if known:
-        await run(store.save_reviews, [_row(id, decision) for id, decision in known.items()])
-    return found | known
+        open_ids = ids - found.keys() - new.keys()
+        new |= _ask([item for item in pending if item.candidate.id in open_ids], round, context.review_page)
+    if new:
+        await run(store.save_reviews, [_row(id, decision) for id, decision in new.items()])
+    return found | new
 
 
 def _ask(pending: Sequence[StoredCandidate], round: int, page: int) -> dict[str, Decision]:
     # Each resumption runs the node again from its start, with the answers so far in their order: so the questions may
     # depend on nothing but `pending` and those answers, and nothing is written before the last of them.
+    ids = {item.candidate.id for item in pending}
     decisions: dict[str, Decision] = {}
-    for start in range(0, len(pending), page):
-        shown = pending[start : start + page]
-        ids = {item.candidate.id for item in shown}
-        problems: list[str] = []
-        while True:
-            question = _question(shown, round, start, len(pending), problems)
-            answer = interrupt(question)
-            if answer == "rest":
-                return decisions | {item.candidate.id: PASS for item in pending[start:]}
-            found, problems = _parse(answer, ids)
-            if not problems:
-                break
-        decisions |= {id: found.get(id, PASS) for id in ids}
+    problems: list[str] = []
+    while left := [item for item in pending if item.candidate.id not in decisions]:
+        shown = left[:page]
+        answer = interrupt(_question(shown, round, len(pending) - len(left), len(pending), problems))
+        if answer == "rest":
+            return decisions | {item.candidate.id: PASS for item in left}
+        found, problems = _parse(answer, ids)
+        named = found.keys() & {item.candidate.id for item in shown}
+        if not problems and not named:
+            # Also what happens when the graph is invoked without an answer: LangGraph hands out the last one again.
+            problems = ["the answer names none of the candidates shown"]
+        if not problems:
+            decisions |= {item.candidate.id: PASS for item in shown} | found
     return decisions
 
 
@@ -124,8 +133,6 @@ def _shown(candidate: Candidate) -> dict[str, Any]:
 
 def _parse(answer: Any, ids: set[str]) -> tuple[dict[str, Decision], list[str]]:
     """Decisions on `ids` from what a person sent, and what is wrong with it."""
-    if answer is None:
-        return {}, []
     if not isinstance(answer, Mapping):
         return {}, [f"found {answer!r:.80}, expected decisions by id"]
     strangers = [f"{id!r:.40} is the id of no candidate shown" for id in answer if id not in ids]

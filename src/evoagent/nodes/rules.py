@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from evoagent.eliminators.base import Eliminator
 from evoagent.errors import EngineError, LedgerError, UserError
+from evoagent.failures import explain, finite, shown, storable
 from evoagent.ledger.rows import StoredCandidate
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Verdict
-from evoagent.state import LoadedRule
+from evoagent.state import EvolutionContext, LoadedRule, LoadedSelector
 
 ERROR = "error"  # a plugin or a request failed
 NOT_EXTRACTED = "extracted"  # there is no instruction to judge
+DETAIL_CHARACTERS = 2000
 
 
 def stillborn(stored: StoredCandidate) -> Verdict | None:
@@ -25,19 +27,87 @@ def stillborn(stored: StoredCandidate) -> Verdict | None:
     return None
 
 
-async def judge(candidate: Candidate, rules: Sequence[LoadedRule], models: Models) -> Verdict | None:
+async def judge(
+    candidate: Candidate, rules: Sequence[LoadedRule], models: Models, context: EvolutionContext
+) -> Verdict | None:
     """The first rejection among `rules`, or None. What a rule raises is a rejection of its own kind, `error`."""
+    operator = context.operators.get(candidate.operator)
     for rule in rules:
-        if not isinstance(rule.plugin, Eliminator):
+        if rule.looks_at == "population" or (operator is not None and rule.name in operator.exempt):
             continue
+        context.failures.called(rule.title)
         try:
-            verdict = await rule.plugin.judge(candidate, models)
-            if not isinstance(verdict, Verdict):
-                raise TypeError(f"returned {verdict!r:.80}, expected a Verdict")
+            method = rule.plugin.judge  # type: ignore[union-attr]
+            found = await context.dispatcher.guard(rule.title, method, candidate, models, limited=rule.strange)
+            verdict = checked_verdict(found)
         except (EngineError, LedgerError, UserError):
             raise
         except Exception as error:
-            return Verdict(False, ERROR, detail=f"rule `{rule.name}`: {type(error).__name__}: {error}"[:2000])
+            context.failures.failed(rule.title, explain(error))
+            return failed(rule, explain(error))
         if not verdict.kept:
             return replace(verdict, rule=rule.name)
     return None
+
+
+def failed(plugin: LoadedRule | LoadedSelector, why: str) -> Verdict:
+    """The verdict on a candidate that a rule or a selector could not judge."""
+    return Verdict(False, ERROR, detail=f"{plugin.title}: {why}")
+
+
+def checked_verdict(found: object) -> Verdict:
+    """What a rule returned, if it is a `Verdict` that can be stored.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    if not isinstance(found, Verdict):
+        raise TypeError(f"returned {shown(found)}, expected a Verdict")
+    kept: Any = found.kept
+    if not isinstance(kept, bool):
+        if type(kept).__name__ not in ("bool", "bool_"):  # NumPy's
+            raise TypeError(f"returned a Verdict with kept {shown(kept)}, expected True or False")
+        kept = bool(kept)
+    rule, detail = found.rule, found.detail
+    return Verdict(
+        kept=kept,
+        rule=storable(rule[:64]) if isinstance(rule, str) and rule != ERROR else "",
+        figure=_number("figure", found.figure),
+        threshold=_number("threshold", found.threshold),
+        detail=storable(detail[:DETAIL_CHARACTERS]) if isinstance(detail, str) else shown(detail),
+    )
+
+
+def _number(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    number = finite(value)
+    if number is None:
+        raise ValueError(f"returned a Verdict with {name} {shown(value)}, expected a finite number or None")
+    return number
+
+
+def checked_verdicts(
+    found: object, candidates: Sequence[Candidate], plugin: LoadedRule | LoadedSelector, context: EvolutionContext
+) -> list[Verdict]:
+    """What a population rule or a selector returned: a verdict for each of `candidates`, in order.
+
+    A single one that is none is that candidate's rejection, `error`.
+
+    Raises:
+        TypeError: it is no list, or not as long.
+    """
+    if not isinstance(found, (list, tuple)) or len(found) != len(candidates):
+        size = f" of {len(found)}" if isinstance(found, (list, tuple)) else ""
+        raise TypeError(
+            f"returned {shown(found)}{size}, expected a list of one Verdict for each of {len(candidates)} candidates"
+        )
+    verdicts = []
+    for item in found:
+        context.failures.called(plugin.title)
+        try:
+            verdicts.append(checked_verdict(item))
+        except Exception as error:
+            context.failures.failed(plugin.title, explain(error))
+            verdicts.append(failed(plugin, explain(error)))
+    return verdicts

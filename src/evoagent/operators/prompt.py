@@ -22,26 +22,26 @@ class PromptOperator(Operator):
 
     async def evolve(self, parent: Instruction, models: Models) -> Evolution:
         """Ask for one evolution of `parent`; raises as `Role.generate` does."""
-        style, examples = models.evolver.style, self.file.head.examples
-        tiny = style == "examples"
+        style = models.evolver.style
+        examples = self.file.head.examples if style == "examples" else None
         completion = await models.evolver.generate(
             self.file.messages(parent, style),
-            max_tokens=min(models.evolver.max_tokens, self._most_tokens(parent, tiny)),
-            stop=examples.stop if tiny else (),
+            max_tokens=min(models.evolver.max_tokens, self._most_tokens(parent, examples)),
+            stop=examples.stop if examples is not None else (),
         )
-        found = extract(completion.text, with_input=self.file.head.input == "write" and not tiny)
-        if tiny:
+        found = extract(completion.text, with_input=self.file.head.input == "write" and examples is None)
+        if examples is not None:
             evolution = compose(parent, found, examples)
         else:
             evolution = Evolution(found.instruction, found.input, found.reason)
         return self._finished(evolution, completion.text, completion.finish_reason == "length")
 
-    def _most_tokens(self, parent: Instruction, tiny: bool) -> int:
+    def _most_tokens(self, parent: Instruction, examples: Examples | None) -> int:
         """A bound that no real evolution needs, so that a runaway completion costs little.
 
         A token a character is four times the parent's length in English, and still its whole length in Chinese.
         """
-        if tiny and self.file.head.examples.writes != "instruction":
+        if examples is not None and examples.writes != "instruction":
             return _SPARE_TOKENS
         if self.file.head.input == "write":
             return len(parent.prompt_text) + _SPARE_TOKENS + _SPARE_INPUT_TOKENS

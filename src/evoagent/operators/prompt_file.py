@@ -81,31 +81,32 @@ class PromptHead(Strict):
 
     Attributes:
         method: what it does to an instruction, in a line.
-        source: where the method is described.
+        source: where the method is described; may be left out.
         input: what becomes of the parent's input: kept, dropped (the new instruction stands alone), or written anew.
         system: the system turn of the plain style; the body is its user turn.
+        examples: the style for tiny models. Without it they are prompted in the plain style, which few understand.
         demonstrations: whole evolutions, shown as turns of the plain style: they teach the form more surely than words.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     family: Literal["depth", "breadth"]
     method: str = Field(min_length=1)
-    source: str = Field(min_length=1)
+    source: str = ""
     needs: tuple[str, ...] = ("evolver.generate",)
     input: Literal["keep", "drop", "write"] = "keep"
     system: str = ""
     demonstrations: tuple[WorkedExample, ...] = ()
-    examples: Examples
+    examples: Examples | None = None
 
     @model_validator(mode="after")
     def _inputs_agree(self) -> PromptHead:
-        if (self.input == "write") != (self.examples.writes == "input"):
+        if self.examples is not None and (self.input == "write") != (self.examples.writes == "input"):
             raise ValueError(f"input: {self.input} and examples.writes: {self.examples.writes} do not go together")
         for number, pair in enumerate(self.demonstrations, 1):
             if not pair.evolved or bool(pair.evolved_input) != (self.input == "write"):
                 both = "`evolved` and `evolved_input`" if self.input == "write" else "`evolved` and no `evolved_input`"
                 raise ValueError(f"demonstrations, number {number}: expected {both} with input: {self.input}")
-        if self.input == "drop" and self.examples.writes == "addition":
+        if self.input == "drop" and self.examples is not None and self.examples.writes == "addition":
             raise ValueError("input: drop and examples.writes: addition do not go together")
         return self
 
@@ -132,7 +133,7 @@ class PromptFile:
     def messages(self, parent: Instruction, style: Style) -> tuple[dict[str, str], ...]:
         """The chat that asks for an evolution of `parent`, last turn the user's."""
         head, examples = self.head, self.head.examples
-        if style == "plain":
+        if style == "plain" or examples is None:
             system, template = head.system, self.body
             shown = [(pair, _marked(pair)) for pair in head.demonstrations]
         else:
@@ -209,8 +210,9 @@ def load_prompt_file(path: Path) -> PromptFile:
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     body = body.strip()
-    for key, source in (("body", body), ("examples.user", head.examples.user)):
-        _check_template(source, f"{path}: {key}")
+    _check_template(body, f"{path}: body")
+    if head.examples is not None:
+        _check_template(head.examples.user, f"{path}: examples.user")
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     return PromptFile(head=head, body=body, prompt_hash=digest, path=path)
 

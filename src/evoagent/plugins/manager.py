@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -14,10 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from evoagent.config import PluginUse
 from evoagent.errors import ConfigError, EvoAgentError, PluginError
-from evoagent.events import Event, RoundFinished, RunFinished, RunStarted
+from evoagent.events import Event
+from evoagent.failures import one_line
 from evoagent.plugins import hookspecs
 from evoagent.plugins.discovery import (
     DISABLE_VARIABLE,
+    OWN,
     SPECS,
     Source,
     article,
@@ -25,8 +26,12 @@ from evoagent.plugins.discovery import (
     hook_problems,
     installed,
     is_disabled,
+    modules_of,
     spec_problem,
+    strange_code,
 )
+from evoagent.plugins.made import lacking
+from evoagent.plugins.observers import OBSERVER_SECONDS, OBSERVERS, tell
 from evoagent.plugins.specs import (
     EliminatorSpec,
     EngineSpec,
@@ -38,18 +43,10 @@ from evoagent.plugins.specs import (
 )
 from evoagent.validation import Problem, closest, explain
 
-_log = logging.getLogger(__name__)
+BUILT_IN = "evoagent"
+"""The distribution of the plugins that come with evoagent."""
 
 KINDS = tuple(spec.kind for spec in SPECS.values())
-
-_OWN = "project"
-"""Stands for the distribution of a project's own plugins, which are in none."""
-
-_OBSERVERS: Mapping[type, str] = {
-    RunStarted: "evoagent_run_started",
-    RoundFinished: "evoagent_round_finished",
-    RunFinished: "evoagent_run_finished",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +77,29 @@ class PluginManager:
         self._found: dict[tuple[str, str], _Found] = {}
         self._failures: list[PluginRecord] = []
         self._hiding: list[PluginRecord] = []  # those of the failures that may have kept specs from being seen
+        self._modules: dict[str, Source] = {}  # of strangers, packages around them included
+        self._late: set[str] = set()  # observers that have not returned in time
+        self.observer_seconds: float | None = OBSERVER_SECONDS
+        """How long `notify` waits for an observer; None is for ever."""
 
     def load(self) -> Self:
         """Register the built-in plugins, then those of the installed distributions, all by entry point."""
         from evoagent import __version__
 
         builtins = EntryPoint("builtins", "evoagent.plugins.builtins", hookspecs.PROJECT)
-        for source, entry in [(Source("builtins", "evoagent", __version__), builtins), *installed()]:
+        for source, entry in [(Source("builtins", BUILT_IN, __version__), builtins), *installed()]:
             if entry is not builtins and is_disabled(source):
                 self._fail(source, f"disabled by {DISABLE_VARIABLE}")
                 continue
-            try:
-                plugin = entry.load()
-            except (Exception, SystemExit) as error:
-                self._fail(source, f"does not import: {describe(error)}")
-                continue
-            self.register(plugin, source)
+            with strange_code(source):
+                try:
+                    plugin = entry.load()
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    self._fail(source, f"does not import: {describe(error)}")
+                    continue
+                self.register(plugin, source)
         return self
 
     def register(self, plugin: object, source: Source) -> None:
@@ -104,12 +108,15 @@ class PluginManager:
         try:
             problems = hook_problems(self._hooks, plugin)
             self._hooks.register(plugin, name=key)
-        except Exception as error:  # whatever a stranger's module does, the others go on
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's module does, the others go on
             if self._hooks.get_plugin(key) is plugin:
                 self._hooks.unregister(plugin)
             self._fail(source, describe(error))
             return
         self._sources[key] = source
+        self._own(plugin, source)
         for problem in problems:
             self._fail(source, problem)
         for hook, expected in SPECS.items():
@@ -123,8 +130,8 @@ class PluginManager:
         Raises:
             ConfigError: what it yields is not usable, or has a name that is taken.
         """
-        self.register(plugin, Source(name, _OWN))
-        broken = [record for record in self._failures if record.distribution == _OWN]
+        self.register(plugin, Source(name, OWN))
+        broken = [record for record in self._failures if record.distribution == OWN]
         if broken:
             raise ConfigError("\n".join(f"{record.name}: {record.status}" for record in broken))
 
@@ -134,22 +141,26 @@ class PluginManager:
         Raises:
             ConfigError: it does not import, or what it yields is not usable.
         """
-        try:
-            module = importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            raise ConfigError(f"module `{name}` does not import: {describe(error)}") from error
-        if not self._hooks.is_registered(module):
-            self.add(module, name)
+        with strange_code(Source(name, OWN)):
+            try:
+                module = importlib.import_module(name)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                raise ConfigError(f"module `{name}` does not import: {describe(error)}") from error
+            if not self._hooks.is_registered(module):
+                self.add(module, name)
 
     def forget_project(self) -> None:
         """Take out what `add` and `add_module` brought, before another project's configuration."""
-        own = [key for key, source in self._sources.items() if source.distribution == _OWN]
+        own = [key for key, source in self._sources.items() if source.distribution == OWN]
         for key in own:
             self._hooks.unregister(name=key)
             del self._sources[key]
-        self._found = {key: found for key, found in self._found.items() if found.source.distribution != _OWN}
-        self._failures = [record for record in self._failures if record.distribution != _OWN]
-        self._hiding = [record for record in self._hiding if record.distribution != _OWN]
+        self._found = {key: found for key, found in self._found.items() if found.source.distribution != OWN}
+        self._failures = [record for record in self._failures if record.distribution != OWN]
+        self._hiding = [record for record in self._hiding if record.distribution != OWN]
+        self._modules = {name: source for name, source in self._modules.items() if source.distribution != OWN}
 
     @overload
     def get(self, kind: Literal["operator"], name: str) -> OperatorSpec: ...
@@ -184,7 +195,7 @@ class PluginManager:
     def records(self) -> list[PluginRecord]:
         """Every plugin, the broken ones included, by kind and name."""
         usable = [
-            PluginRecord(spec.name, spec.kind, source.distribution, source.version, "ok", spec.summary)
+            PluginRecord(spec.name, spec.kind, source.distribution, source.version, "ok", one_line(spec.summary))
             for spec, source in ((found.spec, found.source) for found in self._found.values())
         ]
         return sorted([*usable, *self._failures], key=lambda r: (r.kind, r.name, r.distribution, r.status))
@@ -192,6 +203,19 @@ class PluginManager:
     def source(self, spec: PluginSpec) -> Source:
         """Where `spec` comes from."""
         return self._found[spec.kind, spec.name].source
+
+    def label(self, spec: PluginSpec) -> str:
+        """Distribution and version of a stranger's plugin, for messages; "" for one that comes with evoagent."""
+        found = self._found.get((spec.kind, spec.name))
+        return "" if found is None or found.source.distribution == BUILT_IN else found.source.label
+
+    def owner(self, module: str) -> str:
+        """Distribution and version of the stranger's plugin that `module` is a part of; "" for any other module."""
+        while module:
+            if module in self._modules:
+                return self._modules[module].label
+            module = module.rpartition(".")[0]
+        return ""
 
     def check(self, spec: PluginSpec, params: Mapping[str, Any]) -> list[Problem]:
         """What is wrong with `params` as parameters of `spec`."""
@@ -201,9 +225,12 @@ class PluginManager:
         """What an engine can do under `params`; raises `PluginError` if it fails to say."""
         config, _ = _validate(spec, params)
         try:
-            return spec.verbs if spec.verbs_of is None or config is None else spec.verbs_of(config)
-        except Exception as error:
-            raise PluginError(f"engine `{spec.name}` cannot say what it can do: {describe(error)}") from error
+            return frozenset(spec.verbs if spec.verbs_of is None or config is None else spec.verbs_of(config))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            of = f" of {label}" if (label := self.label(spec)) else ""
+            raise PluginError(f"engine `{spec.name}`{of} cannot say what it can do: {describe(error)}") from error
 
     def create(self, spec: PluginSpec, params: Mapping[str, Any], *args: Any) -> Any:
         """Make the plugin: its factory is called with `args` and its parameters.
@@ -216,17 +243,24 @@ class PluginManager:
             raise PluginError("\n".join(f"{spec.kind} `{spec.name}`: {problem}" for problem in problems))
         takes_config = config is not None or isinstance(spec, EngineSpec)
         found = self._found.get((spec.kind, spec.name))
-        label = f"{spec.kind} `{spec.name}`" + (f" of {found.source.label}" if found else "")
+        title = f"{spec.kind} `{spec.name}`" + (f" of {found.source.label}" if found else "")
+        strange = found is not None and found.source.distribution != BUILT_IN
         try:
-            plugin = spec.factory(*args, config) if takes_config else spec.factory(*args)
-        except EvoAgentError:
+            with strange_code(found.source if found else Source(spec.name, OWN)):
+                plugin = spec.factory(*args, config) if takes_config else spec.factory(*args)
+                missing = lacking(spec, plugin)
+        except KeyboardInterrupt:
             raise
-        except Exception as error:
-            raise PluginError(f"{label} cannot be made: {describe(error)}") from error
-        missing = [method for method in _methods(spec) if not callable(getattr(plugin, method, None))]
+        except EvoAgentError as error:
+            if not strange:
+                raise
+            raise PluginError(f"{title} cannot be made: {error}") from error
+        except BaseException as error:
+            raise PluginError(f"{title} cannot be made: {describe(error)}") from error
         if missing:
-            found_type = article(type(plugin).__name__)
-            raise PluginError(f"{label}: found {found_type}, expected an object with `{missing[0]}`")
+            raise PluginError(f"{title}: {missing}")
+        if strange and found is not None:
+            self._own(type(plugin), found.source)
         return plugin
 
     def build(self, kind: str, use: PluginUse) -> Any:
@@ -234,14 +268,18 @@ class PluginManager:
         return self.create(self.get(kind, use.name), use.params)
 
     def notify(self, event: Event) -> None:
-        """Tell the observers of `event`. What one raises is logged, and the next is told all the same."""
-        hook = _OBSERVERS.get(type(event))
-        for implementation in self._implementations(hook) if hook else ():
-            try:
-                implementation.function(*([event] if implementation.argnames else []))
-            except Exception:
-                label = self._sources[implementation.plugin_name].label
-                _log.exception("plugin %s: %s raised", label, hook)
+        """Tell the observers of `event`, and wait for each. What goes wrong in one is logged, and the next is told."""
+        hook = OBSERVERS.get(type(event))
+        for item in self._implementations(hook) if hook else ():
+            label = self._sources[item.plugin_name].label
+            if label not in self._late and not tell(item, hook or "", event, label, self.observer_seconds):
+                self._late.add(label)
+
+    def _own(self, thing: object, source: Source) -> None:
+        """Note that the module of `thing`, and what is below its packages, belongs to `source`."""
+        if source.distribution != BUILT_IN:
+            for module in modules_of(thing):
+                self._modules.setdefault(module, source)
 
     def _implementations(self, hook: str) -> Iterator[pluggy.HookImpl]:
         """In order of registration: pluggy's own order is the last first."""
@@ -260,7 +298,9 @@ class PluginManager:
                 return
             for spec in specs:
                 self._take(hook, expected, spec, source)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._fail(source, f"{hook} raised {describe(error)}", kind=expected.kind)
 
     def _take(self, hook: str, expected: type[PluginSpec], spec: Any, source: Source) -> None:
@@ -269,16 +309,19 @@ class PluginManager:
             owner = self._found.get((spec.kind, spec.name))
             if owner is None:
                 self._found[spec.kind, spec.name] = _Found(spec, source)
+                self._own(spec.factory, source)
                 return
             problem = f"the name is taken by {spec.kind} `{spec.name}` of {owner.source.label}"
         name = getattr(spec, "name", None)
         if isinstance(spec, PluginSpec) and isinstance(name, str):
-            self._fail(source, problem, name=name, kind=spec.kind, summary=str(spec.summary))
+            summary = spec.summary if isinstance(spec.summary, str) else ""
+            self._fail(source, problem, name=one_line(name, 80), kind=spec.kind, summary=summary)
         else:
             self._fail(source, f"{hook} {problem}", kind=expected.kind)
 
     def _fail(self, source: Source, status: str, *, name: str = "", kind: str = "plugin", summary: str = "") -> None:
-        record = PluginRecord(name or source.name, kind, source.distribution, source.version, status, summary)
+        name_shown, text = name or source.name, one_line(summary)
+        record = PluginRecord(name_shown, kind, source.distribution, source.version, one_line(status), text)
         self._failures.append(record)
         if not name:
             self._hiding.append(record)
@@ -304,16 +347,7 @@ def _validate(spec: PluginSpec, params: Mapping[str, Any]) -> tuple[BaseModel | 
         return spec.config.model_validate(dict(params)), []
     except ValidationError as error:
         return None, explain(error, spec.config)
-    except Exception as error:  # a stranger's validator
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a stranger's validator
         return None, [Problem((), f"its parameters cannot be checked: {describe(error)}")]
-
-
-def _methods(spec: PluginSpec) -> tuple[str, ...]:
-    """What the object that the factory makes must have."""
-    if isinstance(spec, OperatorSpec):
-        return ("combine",) if spec.parents > 1 else ("evolve",)
-    if isinstance(spec, ScorerSpec):
-        return ("score_all",) if spec.population else ("score",)
-    if isinstance(spec, EliminatorSpec):
-        return ("judge_all",) if spec.looks_at == "population" else ("judge",)
-    return {"selector": ("select",), "engine": ("start", "close"), "exporter": ("__call__",)}[spec.kind]

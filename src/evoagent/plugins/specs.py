@@ -35,17 +35,27 @@ class PluginSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorSpec(PluginSpec):
-    """An evolution operator. `parents` is how many instructions it takes: two for a crossover."""
+    """An evolution operator.
+
+    Attributes:
+        parents: how many instructions it takes: two for a crossover.
+        exempt: rules that are not asked about what it writes, since they mistake it: `relevance` measures by a model
+            what an operator that verifies its additions in code knows already.
+    """
 
     kind: ClassVar[str] = "operator"
 
     family: str = "depth"
     parents: int = 1
+    exempt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerSpec(PluginSpec):
-    """A scorer. `population` scorers see all candidates of a round at once; `ascending`: small is good."""
+    """A scorer. `population` scorers see all candidates of a round at once; `ascending`: small is good.
+
+    What is `ascending` is the direction of selectors that go by this score, where the configuration gives none.
+    """
 
     kind: ClassVar[str] = "scorer"
 

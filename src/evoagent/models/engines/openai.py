@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from evoagent.config import ModelConfig, Strict
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
@@ -39,6 +39,8 @@ class OpenAIOptions(Strict):
         loss: how the server scores a prompt: vLLM's `prompt_logprobs`, the older `echo`, or not at all.
         embed: the server has `/v1/embeddings` for this model.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"base_url": "http://localhost:8000/v1"}]})
 
     base_url: str | None = None
     api_key_env: str | None = None

@@ -33,6 +33,7 @@ class SentenceTransformersOptions(Strict):
     """Options of the `sentence-transformers` engine.
 
     Attributes:
+        device: where it runs; by default on a GPU where there is one.
         batch_tokens: tokens in a pass.
     """
 

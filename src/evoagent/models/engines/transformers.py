@@ -31,6 +31,7 @@ class TransformersOptions(Strict):
     """Options of the `transformers` engine.
 
     Attributes:
+        device: where it runs; by default on a GPU where there is one.
         slots: sequences generated at a time; by default 32 on a CPU and 64 on a GPU.
         prefill_tokens: tokens of prompts in a pass beside the sequences; by default 256 on a CPU and 2048 on a GPU.
         prefix_cache_mib: memory for the beginnings of prompts that other prompts share; 0 turns it off.

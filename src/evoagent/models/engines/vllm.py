@@ -45,6 +45,10 @@ class VllmOptions(Strict):
             on a CPU at most 4096.
         kv_cache_gib: size of the key-value cache where there is no GPU.
         enforce_eager: skip compilation; by default only where there is no GPU.
+        tensor_parallel_size: GPUs over which the weights are spread.
+        max_num_seqs: sequences generated at a time.
+        quantization: how the weights are quantised; by default as the model says.
+        trust_remote_code: run the code that comes with a model.
         extra: any further argument of vLLM's `AsyncEngineArgs`.
     """
 

@@ -1,0 +1,64 @@
+"""What a command's process needs around plugins: standard output kept for data, and an end in spite of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import typer
+
+from evoagent.cli.leaving import LEAVE_SECONDS, WORKERS
+from evoagent.models.calls import settle
+from evoagent.plugins.discovery import stdout_to_stderr
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, but nothing that a plugin has left running keeps it from returning."""
+    return asyncio.run(_run(main))
+
+
+async def _run(main: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(thread_name_prefix=WORKERS)
+    loop.set_default_executor(pool)
+    try:
+        return await main
+    finally:
+        await settle(asyncio.all_tasks() - {asyncio.current_task()}, LEAVE_SECONDS)
+        pool.shutdown(wait=False, cancel_futures=True)
+        loop.set_default_executor(ThreadPoolExecutor())  # `asyncio.run` waits for the default one without a limit
+
+
+def give_up(message: str) -> None:
+    """End the process, from any thread, because of what `message` says."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
+    typer.echo(f"error: {message}", err=True)
+    os._exit(1)
+
+
+@contextmanager
+def only_data_on_stdout() -> Iterator[None]:
+    """Send to standard error what plugins, engines and their child processes print meanwhile."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with stdout_to_stderr():
+        try:
+            kept = os.dup(1)
+        except OSError:  # there is no standard output
+            yield
+            return
+        try:
+            with suppress(OSError):
+                os.dup2(2, 1)
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)

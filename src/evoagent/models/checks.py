@@ -1,0 +1,131 @@
+"""What strangers send to models and what strange engines answer, looked at before it can harm anybody else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from evoagent.errors import EngineError
+from evoagent.failures import is_storable, shown, storable
+from evoagent.models.requests import (
+    Completion,
+    Embedding,
+    EmbedRequest,
+    GenerateRequest,
+    Loss,
+    LossRequest,
+    Request,
+    Result,
+    Verb,
+)
+
+MAX_CHARACTERS = 4_000_000  # of a request: no model reads more
+MAX_TOKENS = 10**7
+_ROLES = ("system", "user", "assistant")
+
+
+def check_request(request: Request) -> None:
+    """Refuse a request that an engine would fail on as a whole, for all who wait for it.
+
+    Raises:
+        TypeError, ValueError: what is wrong with it.
+    """
+    if isinstance(request, EmbedRequest):
+        _texts(text=request.text)
+    elif isinstance(request, LossRequest):
+        _texts(target=request.target, context=request.context, joiner=request.joiner)
+        if request.convention not in ("raw", "chat"):
+            raise ValueError(f"convention: found {shown(request.convention)}, expected 'raw' or 'chat'")
+    else:
+        _check_generate(request)
+    if request.size > MAX_CHARACTERS:
+        raise ValueError(f"a request of {request.size} characters, more than {MAX_CHARACTERS}")
+
+
+def _check_generate(request: GenerateRequest) -> None:
+    _texts(text=request.text)
+    for role, content in request.messages:
+        if role not in _ROLES:
+            raise ValueError(f"prompt: found the role {shown(role)}, expected one of {', '.join(_ROLES)}")
+        _texts(prompt=content)
+    if not request.messages and not request.text:
+        raise ValueError("prompt: found no turn, expected at least one")
+    sampling = request.sampling
+    for name, high in (("temperature", 5.0), ("top_p", 1.0)):
+        value = getattr(sampling, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= high:
+            raise ValueError(f"{name}: found {shown(value)}, expected a number from 0 to {high:g}")
+    tokens: Any = sampling.max_tokens
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= MAX_TOKENS:
+        raise ValueError(f"max_tokens: found {shown(tokens)}, expected a whole number from 1")
+    for stop in sampling.stop:
+        _texts(stop=stop)
+
+
+def _texts(**texts: object) -> None:
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{name}: found {shown(text)}, expected a text")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}: found half a surrogate pair, expected a text that has a UTF-8 form") from None
+
+
+def check_result(verb: Verb, result: object) -> Result:
+    """An engine's answer in a form that can be stored.
+
+    Raises:
+        EngineError: it is no answer to `verb`.
+    """
+    try:
+        if verb == "generate" and isinstance(result, Completion):
+            _texts_of(result)
+            tokens = _counts(result.prompt_tokens, result.completion_tokens)
+            finish = "length" if result.finish_reason == "length" else "stop"
+            if (result.prompt_tokens, result.completion_tokens) == tokens and finish == result.finish_reason:
+                return result if is_storable(result.text) else replace(result, text=storable(result.text))
+            return Completion(storable(result.text), finish, *tokens)
+        if verb == "loss" and isinstance(result, Loss):
+            return _loss(result)
+        if verb == "embed" and isinstance(result, Embedding):
+            return _embedding(result)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EngineError(f"{verb} answered with {shown(result)}: {error}") from error
+    raise EngineError(f"{verb} answered with {shown(result)}, which is no answer to it")
+
+
+def _texts_of(result: Completion) -> None:
+    if not isinstance(result.text, str):
+        raise TypeError("its text is no text")
+
+
+def _counts(*values: Any) -> tuple[int, ...]:
+    found = tuple(int(value) for value in values)
+    if any(not 0 <= value < 2**53 for value in found):
+        raise ValueError("numbers of tokens out of range")
+    return found
+
+
+def _loss(result: Loss) -> Loss:
+    sums = (result.target_sum, result.context_sum)
+    if not all(isinstance(value, Real) for value in sums):
+        raise TypeError("its sums are no numbers")
+    target, context, prompt = _counts(result.target_tokens, result.context_tokens, result.prompt_tokens)
+    tokens = tuple(float(value) for value in result.tokens)
+    return Loss(float(sums[0]), target, float(sums[1]), context, bool(result.merged), prompt, tokens)
+
+
+def _embedding(result: Embedding) -> Embedding:
+    vector: Any = np.asarray(result.vector)
+    if vector.ndim != 1 or not vector.size or vector.dtype.kind not in "fiu":
+        raise ValueError(f"its vector is of shape {vector.shape} and type {vector.dtype}, expected float32 of (n,)")
+    (prompt,) = _counts(result.prompt_tokens)
+    found = vector.astype(np.float32, copy=False)
+    if not math.isfinite(float(np.abs(found).sum())):
+        raise ValueError("its vector is not finite")
+    return result if found is result.vector else Embedding(found, prompt)
