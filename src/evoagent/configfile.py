@@ -77,7 +77,8 @@ def load_config(source: str | Path, overrides: Overrides = (), manager: PluginMa
         raise ConfigError(f"{label}:1: expected keys and values such as `seed: 0`")
     applied = apply(document.value, overrides)
     config, problems = _validated(applied.data)
-    problems += _plugin_problems(applied.data, config, manager or PluginManager().load(), path.parent)
+    modules = Path.cwd() if shipped else path.parent
+    problems += _plugin_problems(applied.data, config, manager or PluginManager().load(), path.parent, modules)
     if problems or applied.problems or config is None:
         option = "overrides" if isinstance(overrides, Mapping) else "--set"
         lines = [f"{option} {problem}" for problem in applied.problems]
@@ -154,9 +155,11 @@ def _located(problems: list[Problem], document: Document, applied: Applied, labe
     return [text for _, text in sorted(dict.fromkeys(lines))]
 
 
-def _plugin_problems(data: Any, config: RunConfig | None, manager: PluginManager, base: Path) -> list[Problem]:
+def _plugin_problems(
+    data: Any, config: RunConfig | None, manager: PluginManager, base: Path, modules: Path
+) -> list[Problem]:
     """What is wrong with the plugins that `data` names; told even where the rest of it is not valid yet."""
-    problems = _add_project(data, manager, base)
+    problems = _add_project(data, manager, base, modules)
     named = []
     for item in [*_uses(data), *_engines(data)]:
         try:
@@ -175,7 +178,7 @@ def _plugin_problems(data: Any, config: RunConfig | None, manager: PluginManager
     return problems
 
 
-def _add_project(data: Any, manager: PluginManager, base: Path) -> list[Problem]:
+def _add_project(data: Any, manager: PluginManager, base: Path, beside: Path) -> list[Problem]:
     manager.forget_project()
     problems = []
     prompts, modules = _section(data, "evolver").get("prompts"), data.get("plugins")
@@ -187,7 +190,7 @@ def _add_project(data: Any, manager: PluginManager, base: Path) -> list[Problem]
             problems.append(Problem(("evolver", "prompts"), str(error)))
     for position, module in enumerate(modules if isinstance(modules, list) else ()):
         try:
-            manager.add_module(str(module))
+            manager.add_module(str(module), beside)
         except ConfigError as error:
             problems.append(Problem(("plugins", position), str(error)))
     return problems

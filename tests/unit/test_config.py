@@ -413,3 +413,25 @@ def test_validate_prints_what_would_run(file: Path) -> None:
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception).splitlines()[0].startswith("--set a: unknown key")
     assert len(str(done.exception).splitlines()) == 2
+
+
+def test_a_module_beside_the_configuration_is_found(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "operators_of_this_project.py").write_text(
+        "import evoagent\n"
+        "class Louder(evoagent.Operator):\n"
+        "    async def evolve(self, parent, models):\n"
+        "        return evoagent.Evolution(parent.instruction.upper())\n"
+        "@evoagent.hookimpl\n"
+        "def evoagent_operators():\n"
+        "    yield evoagent.OperatorSpec(name='louder', factory=Louder)\n"
+    )
+    values = {
+        "seeds": {"path": "seeds.jsonl"},
+        "models": {"evolver": {"engine": "scripted", "model": "toy"}},
+        "evolver": {"operators": ["louder"]},
+        "plugins": ["operators_of_this_project"],
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert load_config(path).config.evolver.operators[0].name == "louder"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, Literal, Self, overload
 
 import pluggy
@@ -135,13 +137,15 @@ class PluginManager:
         if broken:
             raise ConfigError("\n".join(f"{record.name}: {record.status}" for record in broken))
 
-    def add_module(self, name: str) -> None:
-        """Add a project's own plugin, an importable module with hook functions.
+    def add_module(self, name: str, folder: Path | None = None) -> None:
+        """Add a project's own plugin, a module with hook functions that can be imported, or that lies in `folder`.
 
         Raises:
             ConfigError: it does not import, or what it yields is not usable.
         """
         with strange_code(Source(name, OWN)):
+            if folder is not None and str(folder) not in sys.path:
+                sys.path.append(str(folder))  # last, so that it hides no other module
             try:
                 module = importlib.import_module(name)
             except KeyboardInterrupt:
