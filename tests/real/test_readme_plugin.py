@@ -25,11 +25,11 @@ def block(after: str, language: str) -> str:
 
 
 def test_the_readmes_plugin(tmp_path: Path) -> None:
-    code, project = block("`evoagent_reader.py`", "python"), block("and `pyproject.toml`", "toml")
+    code, project = block("`evoagent_mistake.py`", "python"), block("and `pyproject.toml`", "toml")
     assert sum(bool(line.strip()) for line in code.splitlines()) < 15
     package = tmp_path / "package"
     package.mkdir()
-    (package / "evoagent_reader.py").write_text(code)
+    (package / "evoagent_mistake.py").write_text(code)
     (package / "pyproject.toml").write_text(project)
     target = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
@@ -47,9 +47,9 @@ def test_the_readmes_plugin(tmp_path: Path) -> None:
         return found
 
     shell(check)
-    summary = json.loads(shell(f"{run} --limit 8 --rounds 1 --json").stdout)
-    rows = [json.loads(line) for line in (tmp_path / "runs/reader/dataset/train.jsonl").read_text().splitlines()]
+    summary = json.loads(shell(f"{run} --limit 14 --rounds 1 --json").stdout)
+    rows = [json.loads(line) for line in (tmp_path / "runs/mistake/dataset/train.jsonl").read_text().splitlines()]
     assert summary["survivors"] == len(rows)
-    written = [row["instruction"] for row in rows if row["operator"] == "reader"]
+    written = [row["instruction"] for row in rows if row["operator"] == "mistake"]
     assert written, "some of what it wrote survives"
-    assert all("Write it for" in text for text in written)
+    assert all("common mistake" in text for text in written)

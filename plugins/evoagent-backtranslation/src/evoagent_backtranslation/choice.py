@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from evoagent_backtranslation.constraint import Case, Constraint, read, word
+from evoagent_backtranslation.layout import LAYOUT
 from evoagent_backtranslation.shape import SHAPE
 from evoagent_backtranslation.wording import WORDING
 
-KINDS = (*SHAPE, *WORDING)
+KINDS = (*SHAPE, *LAYOUT, *WORDING)
 _ORDER = ("language", "format", "structure", "length", "words", "marks", "case", "ends")
 """In which order they are stated: from the whole to its parts."""
 

@@ -1,7 +1,7 @@
-"""Fusion with a tiny model: it names what one task is about, and code gives that subject to the other task.
+"""Fusion with a small model: it names what one task is about, and code gives that subject to the other task.
 
-A model of a hundred million parameters cannot merge two tasks: it joins them by "and", or drops one. What it does well
-is to say in a few words what a task is about.
+A model of a hundred million parameters, or of a billion, cannot merge two tasks: it joins them by "and", or drops one.
+What it does well is to say in a few words what a task is about.
 """
 
 from __future__ import annotations
