@@ -22,7 +22,7 @@ run: .venv/.installed  ## install, fetch the two default models, evolve the ship
 studio: .venv/.studio  ## serve the graph to LangGraph Studio; without a key, and telling nobody
 	$(BIN)/evoagent models pull smollm2-135m-instruct
 	$(BIN)/evoagent models pull all-minilm-l6-v2
-	LANGGRAPH_CLI_NO_ANALYTICS=1 LANGSMITH_TRACING=false PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/langgraph dev --no-browser
+	LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1 LANGSMITH_TRACING=false PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/langgraph dev --no-browser
 
 setup: .venv/.developed  ## install everything that tests and checks need
 

@@ -82,13 +82,16 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def choose_run(
-    store: Store, directory: Path, config: RunConfig, base: Path, seeds: SeedBatch
+    store: Store, directory: Path, config: RunConfig, base: Path, seeds: SeedBatch, expected: str | None = None
 ) -> tuple[RunRecord, bool]:
     """The run to work on, and whether it goes on with an earlier one.
 
     An unfinished run under the same decisions goes on. Otherwise a new run begins in the same ledger: what
     models have answered before is in the request log, so only what is new is asked. That is also so where operators
     were taken out, for example one whose plugin is broken.
+
+    Args:
+        expected: the run to go on with; no other one will do.
 
     Raises:
         UserError: the directory belongs to another run: other models, seeds, another random seed, further operators.
@@ -99,10 +102,15 @@ def choose_run(
         _check_identity(store, directory, config, last, identity)
         # A budget of tokens or minutes would be spent anew if a run that it ended were decided once more.
         budgeted = config.stop.tokens is not None or config.stop.minutes is not None
-        again = last.status == "running" or (last.status == "done" and budgeted)
-        if again and last.decisions == decisions(config):
+        again = last.status == "running" or (last.status == "done" and budgeted and expected is None)
+        if again and last.decisions == decisions(config) and expected in (None, last.id):
             _write_config(directory, _anchored(config, base))
             return last, True
+    if expected is not None:
+        raise UserError(
+            f"{directory}: run {expected!r:.40} is not the one in progress there: it is done, or its configuration "
+            "has changed meanwhile; start it again with its input"
+        )
     dumped = config.model_dump(mode="json")
     run_id = uuid.uuid4().hex[:16]
     store.begin_run(run_id, decisions(config), dumped, seeds.instructions, len(seeds.bad), identity)

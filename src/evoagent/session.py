@@ -157,12 +157,14 @@ async def open_run(
     manager: PluginManager,
     *,
     resume: Resume = "auto",
+    run_id: str | None = None,
     listen: Listener = lambda event: None,
     give_up: Callable[[str], None] | None = None,
 ) -> AsyncIterator[EvolutionContext]:
     """Check everything, then open the run directory and yield the run's context.
 
     Args:
+        run_id: the run to go on with; by default the one in progress, or a new one.
         give_up: called in another thread, with a message, when a plugin blocks the event loop and cannot be
             interrupted; who owns the process may end it.
 
@@ -173,7 +175,7 @@ async def open_run(
     stack = ExitStack()
     try:
         # In a thread: reading seeds and opening the ledger would hold up whoever shares the event loop.
-        opened = await in_thread(_open, stack, config, base, directory, manager, resume)
+        opened = await in_thread(_open, stack, config, base, directory, manager, resume, run_id)
         listen = stack.enter_context(logged(directory / EVENTS, listen))
         await _greet(listen, manager, directory, opened.resumed, opened.seeds)
         manager.observer_seconds = config.plugin_seconds
@@ -213,10 +215,16 @@ class _Opened:
 
 
 def _open(
-    stack: ExitStack, config: RunConfig, base: Path, directory: Path, manager: PluginManager, resume: Resume
+    stack: ExitStack,
+    config: RunConfig,
+    base: Path,
+    directory: Path,
+    manager: PluginManager,
+    resume: Resume,
+    run_id: str | None,
 ) -> _Opened:
     """Check everything, then take the directory; `stack` gives it back."""
-    check_directory(directory, resume)
+    check_directory(directory, resume if run_id is None else "always")
     operators = [_operator(manager, use.name, use.params) for use in config.evolver.operators]
     scorers = [_scorer(manager, use.name, use.params) for use in config.critic.scorers]
     rules = [_rule(manager, use.name, use.params) for use in config.eliminator.rules]
@@ -227,7 +235,7 @@ def _open(
     stack.enter_context(locked(directory))
     database = Database(directory / LEDGER)
     stack.callback(database.close)
-    record, resumed = choose_run(Store(database), directory, config, base, seeds)
+    record, resumed = choose_run(Store(database), directory, config, base, seeds, run_id)
     return _Opened(database, record, resumed, seeds, models, operators, scorers, rules, selector)
 
 

@@ -1,13 +1,16 @@
 """The graph as LangGraph Studio and the Agent Server load it: `langgraph.json` names `graph` below.
 
 A run's input is a configuration and changes to it; everything else is as at the command line. The run directory is
-found again from the thread, so a run that was interrupted, or whose server was restarted, goes on where it was.
+found again from the thread, so a run that was interrupted, or whose server was stopped and started again, goes on
+where it was. A server that was killed has lost its own checkpoints: the same input on the same thread then finds what
+the models have answered in the run directory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,15 +27,17 @@ from typing_extensions import TypedDict
 from evoagent.config import fingerprint
 from evoagent.configfile import LoadedConfig, load_config
 from evoagent.errors import EvoAgentError, UserError
-from evoagent.events import to_json
+from evoagent.events import Event, to_json
 from evoagent.graph import Node, build_graph
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import content_id
+from evoagent.rundir import LEDGER
 from evoagent.session import in_thread, open_run
 from evoagent.state import EvolutionContext, EvolutionState
 
 logger = logging.getLogger(__name__)
 
+REST_SECONDS = 3.0  # after which a run whose models are loaded makes room for another
 IDLE_SECONDS = 600.0  # that models stay loaded while nobody goes on with a run
 RECURSION_LIMIT = 1_000_000  # steps; what ends a run is its configuration
 FOLDER = "studio"  # below the configuration's output folder
@@ -55,7 +60,7 @@ class StudioInput(TypedDict, total=False):
             default={},
             title="Overrides",
             description="Keys of the configuration to change, with their values: "
-            '{"seeds.limit": 4, "stop.rounds": 1, "review": true}.',
+            '{"seeds.limit": 4, "stop.rounds": 1, "review": true}. A whole section replaces what is there.',
         ),
     ]
 
@@ -80,7 +85,8 @@ def _with_session(name: str, node: Node) -> Any:
     async def run(state: StudioState, runtime: Runtime[None], config: RunnableConfig) -> Any:
         thread = str(config.get("configurable", {}).get("thread_id", ""))
         try:
-            request = await in_thread(_find, state.get("config"), state.get("overrides"), thread)
+            run_id = None if name == "prepare" else str(state.get("run_id"))
+            request = await in_thread(_find, state.get("config"), state.get("overrides"), thread, run_id)
             return await _run(name, node, state, runtime, request)
         except EvoAgentError as error:
             raise RunError(str(error)) from error
@@ -89,13 +95,20 @@ def _with_session(name: str, node: Node) -> Any:
 
 
 async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any], request: _Request) -> Any:
+    round = state.get("round")
+    if request.run_id is not None and not (isinstance(round, int) and round >= 1):
+        raise UserError(f"round: found {round!r:.40}, expected a number from 1")
     async with sessions.use(request) as context:
         if name == "prepare" and context.summary is not None:
             reason = context.summary["stop_reason"]
             raise UserError(f"{request.directory}: this run is done ({reason}); start another thread, or change it")
-        write = runtime.stream_writer
-        inner = runtime.override(context=context, stream_writer=lambda event: write(to_json(event)))
-        update = await node(state, inner)
+        write, listen = runtime.stream_writer, context.listen
+
+        def tell(event: Event) -> None:
+            listen(event)
+            write(to_json(event))
+
+        update = await node(state, runtime.override(context=context, stream_writer=tell))
     if name == "finish":
         await sessions.close(request.directory)
     return {**update, "directory": str(request.directory)} if name == "prepare" else update
@@ -107,14 +120,15 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A run to open."""
+    """A run to open; `run_id` is None where it begins."""
 
+    run_id: str | None
     loaded: LoadedConfig
     directory: Path
     manager: PluginManager
 
 
-def _find(config: Any, overrides: Any, thread: str) -> _Request:
+def _find(config: Any, overrides: Any, thread: str, run_id: str | None) -> _Request:
     config, overrides = config or "quickstart", overrides or {}
     if not isinstance(config, str):
         raise UserError(f"config: found {config!r:.80}, expected a scenario such as `quickstart` or a path")
@@ -125,7 +139,7 @@ def _find(config: Any, overrides: Any, thread: str) -> _Request:
     # Another thread, or other models, operators or seeds, is another run; other thresholds decide anew on this one.
     mark = content_id(thread, fingerprint(loaded.config), loaded.config.seeds.path)
     directory = loaded.output_dir / FOLDER / f"{loaded.config.name}-{mark[:10]}"
-    return _Request(loaded, directory.absolute(), manager)
+    return _Request(run_id, loaded, directory.absolute(), manager)
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +151,13 @@ class _Session:
     ready: asyncio.Future[EvolutionContext]
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    users: int = 0
+    used: float = field(default_factory=time.monotonic)
     idle: asyncio.TimerHandle | None = None
+
+    def rests(self) -> bool:
+        """Whether it is not just between two nodes."""
+        return not self.users and time.monotonic() - self.used > REST_SECONDS
 
 
 class Sessions:
@@ -154,22 +174,33 @@ class Sessions:
     async def use(self, request: _Request) -> AsyncIterator[EvolutionContext]:
         """The context of a run. The run is closed when it fails, or when nobody has gone on with it for a while."""
         session = await self._enter(request)
+        session.users += 1
         try:
-            yield await asyncio.shield(session.ready)
+            context = await asyncio.shield(session.ready)
+            if request.run_id not in (None, context.run_id):
+                raise UserError(f"{request.directory}: the run in progress there is another one; start this one again")
+            yield context
         except GraphBubbleUp:  # it waits for a person
             raise
         except BaseException:
             await self.close(request.directory)
             raise
         finally:
-            session.idle = session.loop.call_later(self._idle_seconds, session.leave.set)
+            session.users -= 1
+            session.used = time.monotonic()
+            if not session.users:
+                session.idle = session.loop.call_later(self._idle_seconds, session.leave.set)
 
     async def _enter(self, request: _Request) -> _Session:
         loop = asyncio.get_running_loop()
         session = self._open.get(request.directory)
-        if session is not None and (session.loop is not loop or session.request.loaded.config != request.loaded.config):
+        if session is not None and not await self._fits(session, request):
             await self.close(request.directory)
             session = None
+        # Whoever waits for a person gives way: each open run holds its own models.
+        for other in list(self._open.values()):
+            if other is not session and other.rests() and not other.loop.is_closed():
+                other.loop.call_soon_threadsafe(other.leave.set)
         if session is None or session.leave.is_set():
             if session is not None and session.task is not None:
                 await asyncio.wait([session.task])
@@ -180,11 +211,17 @@ class Sessions:
             session.idle.cancel()
         return session
 
+    async def _fits(self, session: _Session, request: _Request) -> bool:
+        """Whether an open run is the one that is asked for, and still there."""
+        if session.loop is not asyncio.get_running_loop() or session.request.loaded.config != request.loaded.config:
+            return False
+        return session.users > 0 or await in_thread((request.directory / LEDGER).exists)
+
     async def _hold(self, session: _Session) -> None:
         request = session.request
         try:
             async with open_run(
-                request.loaded.config, request.loaded.base, request.directory, request.manager
+                request.loaded.config, request.loaded.base, request.directory, request.manager, run_id=request.run_id
             ) as context:
                 session.ready.set_result(context)
                 await session.leave.wait()

@@ -51,6 +51,17 @@ visualise visualize write
 IMPERATIVES = frozenset(_IMPERATIVES.split())
 
 
+CUT = " […] "
+"""What stands where a text was shortened."""
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` in at most about `most` characters, its middle left out: what an evolution adds is mostly at the end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 3]}{CUT}{text[-(most - most // 3) :]}"
+
+
 def words(text: str) -> list[str]:
     """The words of `text`, lower case, without punctuation; in scripts without spaces, its characters."""
     return _WORD.findall(text.lower().replace("’", "'"))

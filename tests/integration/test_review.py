@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -116,7 +117,7 @@ async def test_a_wrong_answer_is_asked_again(toy_config: Make, run: Any) -> None
 
     await run(toy_config(review=True, critic=OPEN, stop={"rounds": 1}), answer)
     assert len(problems) == 5
-    assert "'nobody' is the id of no candidate shown" in problems
+    assert "'nobody' is the id of no candidate of this round" in problems
     assert any("edit needs an `instruction`" in problem for problem in problems)
 
 
@@ -138,3 +139,60 @@ async def test_a_person_cannot_exceed_the_number_asked_for(toy_config: Make, run
 async def test_without_anybody_to_answer_the_run_says_so(toy_config: Make, run: Any) -> None:
     with pytest.raises(UserError, match="nobody to answer"):
         await run(toy_config(review=True), None)
+
+
+async def test_decisions_outlive_a_change_of_the_configuration(toy_config: Make, run: Any, tmp_path: Path) -> None:
+    first = Person(lambda item: "keep", leave_after=4)
+    with pytest.raises(KeyboardInterrupt):
+        await run(toy_config(review=True, critic=OPEN, stop={"rounds": 1}), first, page=1)
+    second = Person(lambda item: {"decision": "reject", "reason": "no"})
+    other = toy_config(review=True, critic=OPEN, stop={"rounds": 1}, eliminator={"rules": []})
+    summary = await run(other, second, page=3)
+    assert (len(first.asked), len(second.asked)) == (4, 8)
+    assert not set(first.asked) & set(second.asked)
+    assert (summary["survivors"], summary["rejected"]) == (4, {"review": 8})
+
+
+async def test_rules_see_what_a_person_keeps(toy_config: Make, run: Any) -> None:
+    """Two samples of each parent: without a person one of the two is the other's near duplicate."""
+    twins = {
+        "evolver": {"operators": ["answered"], "samples": 2},
+        "critic": {"scorers": []},
+        "eliminator": {"rules": ["near_duplicate"]},
+        "stop": {"rounds": 1},
+    }
+    models = toy_config().models.model_dump(exclude_none=True)
+    models["embedder"] = {"engine": "scripted", "model": "toy"}
+    seen: set[str] = set()
+
+    def keep_the_first(item: dict[str, Any]) -> str:
+        again = item["parent"] in seen
+        seen.add(item["parent"])
+        return "pass" if again else "keep"
+
+    summary = await run(toy_config(seeds=2, models=models, review=True, **twins), Person(keep_the_first))
+    assert (summary["candidates"], summary["survivors"]) == (4, 2)
+    assert summary["rejected"] == {"near_duplicate": 2}
+
+
+async def test_an_edit_that_changes_nothing_keeps(toy_config: Make, run: Any) -> None:
+    person = Person(lambda item: {"decision": "edit", "instruction": f" {item['evolved']}\n"})
+    summary = await run(toy_config(review=True, critic=OPEN, stop={"rounds": 1}), person)
+    assert (summary["candidates"], summary["survivors"]) == (12, 12)
+
+
+async def test_questions_stay_small(toy_config: Make, run: Any) -> None:
+    sizes = []
+
+    def answer(question: dict[str, Any]) -> Any:
+        sizes.append(len(json.dumps(question)))
+        assert all(item["evolved"].endswith("source.") for item in question["candidates"]), "the end is what is new"
+        return {item["id"]: "keep" for item in question["candidates"]}
+
+    config = toy_config(review=True, critic=OPEN, stop={"rounds": 1}, evolver={"operators": ["ask"]})
+    rows = [json.loads(line) for line in Path(config.seeds.path).read_text().splitlines()]
+    long = [row | {"instruction": f"{row['instruction']} {'Say it again. ' * 400}"} for row in rows]
+    Path(config.seeds.path).write_text("".join(json.dumps(row) + "\n" for row in long))
+    await run(config, answer, page=20)
+    assert len(sizes) > 1
+    assert max(sizes) < 30_000

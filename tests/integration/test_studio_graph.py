@@ -145,3 +145,46 @@ async def test_wrong_input(serve: Serve) -> None:
             await serve(wrong)
     with pytest.raises(studio.RunError, match="expected a scenario"):
         await serve(Command(update={"config": 7}, goto="prepare"))
+
+
+async def test_a_step_of_another_run_is_refused(serve: Serve, path: Path) -> None:
+    state, graph = await serve({})
+    dataset = Path(state.values["directory"]) / "dataset" / "train.jsonl"
+    before = dataset.read_bytes()
+    assert before
+    async for old in graph.aget_state_history({"configurable": {"thread_id": "thread"}}):
+        if old.next in (("evolver",), ("critic",), ("eliminator",), ("finish",)):
+            with pytest.raises(studio.RunError, match="start it again with its input"):
+                await graph.ainvoke(None, old.config)
+    assert dataset.read_bytes() == before, "a finished dataset is left alone"
+
+
+async def test_a_configuration_that_changes_while_a_person_thinks(serve: Serve, path: Path) -> None:
+    state, _ = await serve({"review": True, "critic.screen": False})
+    first = state.interrupts[0].value["candidates"][0]["id"]
+    text = path.read_text()
+    path.write_text(text.replace("share: 0.5", "share: 0.25"))
+    with pytest.raises(studio.RunError, match="configuration"):
+        await serve(Command(resume={first: "keep"}))
+    path.write_text(text)
+    state, _ = await serve(None)
+    assert state.next == ("eliminator",), "with the configuration as it was, it goes on"
+
+
+async def test_ways_to_the_end_that_are_none(serve: Serve) -> None:
+    state, graph = await serve({"review": True, "critic.screen": False})
+    with pytest.raises(studio.RunError, match="not come to its end"):
+        await serve(Command(goto="finish"))
+    assert not (Path(state.values["directory"]) / "dataset").exists()
+    config: Any = {"configurable": {"thread_id": "other"}}
+    await graph.aupdate_state(config, {"round": "two", "run_id": "hacked"}, as_node="evolver")
+    with pytest.raises(studio.RunError, match="round: found 'two'"):
+        await graph.ainvoke(None, config)
+
+
+async def test_events_are_on_the_record(serve: Serve) -> None:
+    state, _ = await serve({"stop.rounds": 1})
+    lines = (Path(state.values["directory"]) / "events.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["event"] for line in lines]
+    assert kinds[0] == "RunStarted"
+    assert {"NodeStarted", "NodeFinished", "RoundFinished", "RunFinished"} <= set(kinds)

@@ -68,7 +68,11 @@ def start(folder: Path) -> Server:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(keys)}
     # Whatever asks the network gets no answer.
     dead = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-    environment |= dead | {"NO_PROXY": "127.0.0.1,localhost", "LANGGRAPH_CLI_NO_ANALYTICS": "1"}
+    environment |= dead | {
+        "NO_PROXY": "127.0.0.1,localhost",
+        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+        "LANGGRAPH_NO_VERSION_CHECK": "1",
+    }
     program = str(Path(sys.executable).parent / "langgraph")
     command = [program, "dev", "--no-browser", "--no-reload", "--port", str(port)]
     shutil.copy(ROOT / "langgraph.json", folder)
@@ -136,6 +140,20 @@ def test_drawing_and_schemas_load_no_model(server: Server) -> None:
         assert not lacking, f"{name} describes no {lacking}"
     assert set(schemas["input_schema"]["properties"]) == {"config", "overrides"}
     assert "libtorch" not in server.libraries()
+
+
+def test_pages_from_elsewhere_are_refused(server: Server) -> None:
+    def post(origin: str | None, method: str = "POST") -> httpx.Response:
+        headers = {"content-type": "text/plain"} | ({"origin": origin} if origin else {})
+        if method == "OPTIONS":
+            headers |= {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+        return httpx.request(method, f"{server.url}/threads/search", content="{}", headers=headers)
+
+    for foreign in ("https://evil.example", "null", "https://smith.langchain.com.evil.example", "http://[", "file://"):
+        assert post(foreign).status_code == 403, foreign
+    for known in (None, "https://smith.langchain.com", "http://localhost:3000", "http://127.0.0.1"):
+        assert post(known).status_code == 200, known
+    assert post("https://smith.langchain.com", "OPTIONS").status_code == 200
 
 
 def test_a_run_shows_what_happened(server: Server) -> None:

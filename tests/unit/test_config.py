@@ -356,6 +356,7 @@ def test_init_writes_a_project_that_is_valid(tmp_path: Path) -> None:
         ".gitignore",
         "README.md",
         "config.yaml",
+        "langgraph.json",
         "prompts/my-constraints.md",
         "seeds/seeds.jsonl",
     ]

@@ -27,7 +27,18 @@ Evolves the instructions in `seeds/seeds.jsonl` with the models that `config.yam
 
 - `config.yaml`: every key is commented.
 - `seeds/seeds.jsonl`: a row an instruction, with its `input` and `output`. Put your own here.
+- `langgraph.json`: `langgraph dev` serves the graph to LangGraph Studio (`pip install "evoagent[studio]"`); the input is
+  `{{"config": "config.yaml"}}`.
 - `prompts/`: each file is an operator; name it under `evolver.operators`. `{operator}.md` is one to change.
+"""
+
+
+_STUDIO = """\
+{
+  "dependencies": ["."],
+  "graphs": {"evoagent": "evoagent.studio:graph"},
+  "http": {"app": "evoagent.studio_http:app"}
+}
 """
 
 
@@ -56,7 +67,8 @@ def project_files(name: str) -> Mapping[str, str]:
         "config.yaml": _config(name),
         f"prompts/{OPERATOR}.md": _replaced(operator, "name: constraints", f"name: {OPERATOR}"),
         "seeds/seeds.jsonl": (configs_dir() / "seeds" / "quickstart.jsonl").read_text(encoding="utf-8"),
-        ".gitignore": "runs/\n",
+        "langgraph.json": _STUDIO,
+        ".gitignore": "runs/\n.langgraph_api/\n",
         "README.md": _README.format(name=name, operator=OPERATOR),
     }
 

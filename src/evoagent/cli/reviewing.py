@@ -10,10 +10,22 @@ from typing import Any
 import click
 import typer
 
-LINES = 8  # of one text
+from evoagent.nodes.review import MAX_CHARACTERS
+from evoagent.text import CUT
 
-KEYS = {"k": "keep", "r": "reject", "e": "edit", "p": "pass", "a": "rest", "q": "quit"}
-LEGEND = "[k]eep  [r]eject  [e]dit  [p]ass: the rules decide  [a]ll the rest to the rules  [q]uit"
+LINES = 9  # of one text
+
+WORDS = {
+    "keep": "keep",
+    "reject": "reject",
+    "edit": "edit",
+    "pass": "pass",
+    "show": "show",
+    "all": "rest",
+    "quit": "quit",
+}
+KEYS = WORDS | {word[0]: choice for word, choice in WORDS.items()}
+LEGEND = "[k]eep  [r]eject  [e]dit  [p]ass: the rules decide  [s]how in full  [a]ll the rest to the rules  [q]uit"
 
 
 def ask(question: dict[str, Any]) -> Any:
@@ -27,16 +39,16 @@ def ask(question: dict[str, Any]) -> Any:
     decisions: dict[str, Any] = {}
     for number, candidate in enumerate(question["candidates"], question["from"]):
         typer.echo(f"\n{render(candidate, question['round'], number, question['of'])}\n{LEGEND}", err=True)
-        decision = _decide(candidate)
+        decision = _decide(candidate, question["round"], number, question["of"])
         if decision == "rest":
             return decisions or "rest"
         decisions[candidate["id"]] = decision
     return decisions
 
 
-def _decide(candidate: dict[str, Any]) -> Any:
+def _decide(candidate: dict[str, Any], round: int, number: int, total: int) -> Any:
     while True:
-        choice = KEYS.get(_line("> ").strip().lower()[:1])
+        choice = KEYS.get(_line("> ").strip().lower())
         if choice == "quit":
             raise KeyboardInterrupt
         if choice in ("keep", "pass", "rest"):
@@ -45,44 +57,50 @@ def _decide(candidate: dict[str, Any]) -> Any:
             return {"decision": "reject", "reason": _line("reason: ").strip()[:2000]}
         if choice == "edit":
             text = _edited(candidate["evolved"])
-            if text:
+            if len(text) > MAX_CHARACTERS:
+                typer.echo(f"found {len(text):,} characters, expected at most {MAX_CHARACTERS:,}", err=True)
+            elif not text or text == candidate["evolved"].strip():
+                typer.echo("nothing changed", err=True)
+            else:
                 return {"decision": "edit", "instruction": text}
-            typer.echo("nothing changed", err=True)
+        elif choice == "show":
+            typer.echo(render(candidate, round, number, total, full=True), err=True)
         else:
             typer.echo(LEGEND, err=True)
 
 
 def _edited(text: str) -> str:
-    if sys.stdin.isatty() and not text.endswith(" …"):  # an editor would be given a text that was cut
-        return (click.edit(text, extension=".txt") or "").strip()
+    if sys.stdin.isatty() and CUT not in text:  # an editor would be given a text that was cut
+        try:
+            return (click.edit(text, extension=".txt") or "").strip()
+        except click.ClickException as error:
+            typer.echo(error.format_message(), err=True)
     return _line("new instruction: ").strip()
 
 
 def _line(prompt: str) -> str:
     typer.echo(prompt, err=True, nl=False)
-    line = sys.stdin.readline()
+    line = sys.stdin.readline() if sys.stdin else ""
     if not line:
         raise KeyboardInterrupt  # nobody is there to answer
     return line
 
 
-def render(candidate: dict[str, Any], round: int, number: int, total: int) -> str:
-    """One candidate with its parent, response and scores."""
+def render(candidate: dict[str, Any], round: int, number: int, total: int, *, full: bool = False) -> str:
+    """One candidate with its parent, response and scores; of long texts the start and the end, if not `full`."""
     scores = "  ".join(f"{name} {value:.3g}" for name, value in candidate["scores"].items() if value is not None)
     lines = [f"round {round}, {number} of {total}: {candidate['operator']}  {scores}".rstrip()]
     for name in ("parent", "evolved", "input", "response"):
         if candidate[name]:
-            lines += _wrapped(name, candidate[name])
+            lines += _wrapped(name, candidate[name], full)
     return "\n".join(lines)
 
 
-def _wrapped(name: str, text: str) -> list[str]:
+def _wrapped(name: str, text: str, full: bool) -> list[str]:
     width = max(shutil.get_terminal_size((100, 24)).columns - 12, 40)
     # Control characters of a model's text could move the cursor or clear the screen.
     clean = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
     lines = [part for line in clean.splitlines() for part in textwrap.wrap(line, width) or [""]]
-    shown = lines[:LINES] + (["…"] if len(lines) > LINES else [])
-    return [
-        f"  {name if first else '':<9} {line}"
-        for first, line in zip([True] + [False] * len(shown), shown, strict=False)
-    ]
+    if len(lines) > LINES and not full:
+        lines = [*lines[: LINES // 3], "[…]", *lines[-(LINES - LINES // 3) :]]
+    return [f"  {'' if number else name:<9} {line}" for number, line in enumerate(lines)]

@@ -64,7 +64,8 @@ def _ask(question: dict[str, Any]) -> Any:
     from evoagent.cli.reviewing import ask
 
     loop = asyncio.get_running_loop()
-    loop.remove_signal_handler(signal.SIGINT)  # Ctrl-C ends the waiting for a line
+    for end in (signal.SIGINT, signal.SIGTERM):  # each of them ends the waiting for a line
+        loop.remove_signal_handler(end)
     try:
         return ask(question)
     finally:

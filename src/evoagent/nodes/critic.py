@@ -40,7 +40,7 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
 
 
 async def criticise_edits(context: EvolutionContext, round: int, written: Sequence[StoredCandidate]) -> None:
-    """As `critic`, for what a person has written: no rule screens it."""
+    """As `critic`, for what a person has written: no rule screens it, and it is scored among its siblings."""
     await criticise(context, round, written)
     await _score_population(context, round, {stored.candidate.id for stored in written})
 
@@ -97,14 +97,15 @@ async def _score_population(context: EvolutionContext, round: int, only: Collect
     scorers = [scorer for scorer in context.scorers if scorer.population]
     if not scorers:
         return
-    pending = [stored.candidate async for stored in undecided(context, round)]
-    candidates = [candidate for candidate in pending if only is None or candidate.id in only]
-    if not candidates:
+    candidates = [stored.candidate async for stored in undecided(context, round)]
+    wanted = {candidate.id for candidate in candidates if only is None or candidate.id in only}
+    if not wanted:
         return
     survivors = await context.store.database.run(context.store.survivors, context.run_id)
     models = context.models.scoped(Scope("", round, f"{round}"))
     for scorer in scorers:
         scores = await score_all(scorer, candidates, survivors, models, context.dispatcher, context.failures)
         rows = {candidate.id: {scorer.name: item} for candidate, item in zip(candidates, scores, strict=True)}
+        rows = {id: row for id, row in rows.items() if id in wanted}
         await context.store.database.run(context.store.save_scores, context.run_id, rows)
     await context.dispatcher.flush()

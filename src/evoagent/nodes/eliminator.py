@@ -28,6 +28,7 @@ from evoagent.records import Candidate, Verdict
 from evoagent.scorers.base import PopulationScorer
 from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedSelector
 
+REJECTED = Verdict(kept=False)
 QUOTA = "quota"  # the run has as many survivors as were asked for
 
 
@@ -44,8 +45,11 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     verdicts |= await _apply_rules(context, round, [s for s in pending if s.candidate.id not in verdicts], progress)
     remaining = [stored.candidate for stored in pending if stored.candidate.id not in verdicts]
     earlier = await run(context.store.survivors, context.run_id)
+    places = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
+    # What a person has kept stands like an earlier survivor: rules and selector choose beside it.
+    earlier += [stored.candidate for stored in pending if verdicts.get(stored.candidate.id, REJECTED).kept]
     remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
-    await _select(context, round, remaining, earlier, verdicts)
+    await _select(context, round, remaining, earlier, verdicts, places)
     await context.dispatcher.flush()
     await run(context.store.finish_round, context.run_id, round, verdicts)
     progress.finish()
@@ -183,11 +187,11 @@ async def _select(
     remaining: list[Candidate],
     earlier: list[Candidate],
     verdicts: dict[str, Verdict],
+    left: int | None,
 ) -> None:
     """Add the selector's verdicts, and those of the quota where N survivors are asked for."""
     selector, models = context.selector, context.models.scoped(Scope("", round, f"{round}"))
     found = await _decided(context, selector, selector.plugin.select, remaining, earlier, models)
-    left = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
     kept = _limit(verdicts, left)
     for candidate, verdict in zip(remaining, found, strict=True):
         if verdict.kept and left is not None and kept >= left:

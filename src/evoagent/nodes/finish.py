@@ -7,6 +7,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
+from evoagent.errors import UserError
 from evoagent.events import RunFinished
 from evoagent.state import EvolutionContext, EvolutionState
 
@@ -14,6 +15,8 @@ from evoagent.state import EvolutionContext, EvolutionState
 async def finish(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
     """Write what the run leaves behind, and mark it as done."""
     context = runtime.context
+    if not state.get("stop_reason"):
+        raise UserError("finish: the run has not come to its end; go on with the node that was next")
     run = context.store.database.run
     await context.dispatcher.flush()
     summary = await run(summarise, context, state["stop_reason"])

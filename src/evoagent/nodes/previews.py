@@ -8,6 +8,7 @@ from evoagent.ledger.rows import StoredCandidate
 from evoagent.ledger.store import PAGE
 from evoagent.records import Candidate, Verdict
 from evoagent.state import EvolutionContext
+from evoagent.text import shortened
 
 KEPT, OTHERS = 3, 2
 CHARACTERS = 300  # of a text
@@ -40,18 +41,14 @@ def _row(candidate: Candidate, verdicts: Mapping[str, Verdict]) -> dict[str, str
     scores = ", ".join(f"{n} {s.value:.3g}" for n, s in sorted(candidate.scores.items()) if s.value is not None)
     row = {
         "operator": candidate.operator,
-        "parent": _cut(candidate.parent.prompt_text),
-        "evolved": _cut(candidate.prompt_text),
+        "parent": shortened(candidate.parent.prompt_text, CHARACTERS),
+        "evolved": shortened(candidate.prompt_text, CHARACTERS),
     }
     if scores:
         row["scores"] = scores
     if candidate.id in verdicts:
         row["verdict"] = describe(verdicts[candidate.id])
     return row
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= CHARACTERS else text[:CHARACTERS] + " …"
 
 
 def describe(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ a later run over the same directory does not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,11 +19,14 @@ from evoagent.errors import UserError
 from evoagent.ledger.rows import NewCandidate, StoredCandidate
 from evoagent.records import Candidate, Verdict, content_id
 from evoagent.state import EvolutionContext
+from evoagent.text import shortened
 from evoagent.validation import explain
 
 RULE = "review"  # the rule of a person's verdicts, and the operator of an instruction that a person has edited
 PERSON = "a person"
 SHOWN_CHARACTERS = 1500  # of a text in the question: it is written to every checkpoint
+PAGE_CHARACTERS = 20_000  # of a whole question
+PROBLEMS = 5  # told of one answer
 MAX_CHARACTERS = 20_000
 
 HOW = (
@@ -69,38 +72,43 @@ async def review(
     """
     store, run = context.store, context.store.database.run
     ids = {stored.candidate.id for stored in pending if stored.candidate.operator != RULE}
-    found = {row["candidate_id"]: _from_row(row) for row in await run(store.reviews, sorted(ids))}
-    new, problems = _parse(given, ids)
+    known = {row["candidate_id"]: _from_row(row) for row in await run(store.reviews, sorted(ids))}
+
+    async def save(decisions: Mapping[str, Decision]) -> None:
+        new = {id: decision for id, decision in decisions.items() if id not in known}
+        known.update(new)
+        await run(store.save_reviews, [_row(id, decision) for id, decision in new.items()])
+
+    given_decisions, problems = _parse(given, ids)
     if problems:
         raise UserError(f"review: {'; '.join(problems)}")
-    new = {id: decision for id, decision in new.items() if id not in found}
-    if context.config.review:
-        open_ids = ids - found.keys() - new.keys()
-        new |= _ask([item for item in pending if item.candidate.id in open_ids], round, context.review_page)
-    if new:
-        await run(store.save_reviews, [_row(id, decision) for id, decision in new.items()])
-    return found | new
-
-
-def _ask(pending: Sequence[StoredCandidate], round: int, page: int) -> dict[str, Decision]:
-    # Each resumption runs the node again from its start, with the answers so far in their order: so the questions may
-    # depend on nothing but `pending` and those answers, and nothing is written before the last of them.
-    ids = {item.candidate.id for item in pending}
-    decisions: dict[str, Decision] = {}
-    problems: list[str] = []
-    while left := [item for item in pending if item.candidate.id not in decisions]:
-        shown = left[:page]
-        answer = interrupt(_question(shown, round, len(pending) - len(left), len(pending), problems))
+    await save(given_decisions)
+    while context.config.review and (left := _open(pending, ids - known.keys())):
+        shown = _page(left, context.review_page)
+        # Each resumption runs the node again from its start, and hands out the answers so far in their order: they
+        # name candidates that are decided by then, and change nothing.
+        answer = interrupt(_question(shown, round, len(ids) - len(left), len(ids), problems))
         if answer == "rest":
-            return decisions | {item.candidate.id: PASS for item in left}
+            await save({item.candidate.id: PASS for item in left})
+            break
         found, problems = _parse(answer, ids)
-        named = found.keys() & {item.candidate.id for item in shown}
-        if not problems and not named:
-            # Also what happens when the graph is invoked without an answer: LangGraph hands out the last one again.
-            problems = ["the answer names none of the candidates shown"]
-        if not problems:
-            decisions |= {item.candidate.id: PASS for item in shown} | found
-    return decisions
+        if not problems and found.keys() & {item.candidate.id for item in shown}:
+            await save({**{item.candidate.id: PASS for item in shown}, **found})
+    return known
+
+
+def _open(pending: Sequence[StoredCandidate], ids: Set[str]) -> list[StoredCandidate]:
+    return [item for item in pending if item.candidate.id in ids]
+
+
+def _page(left: Sequence[StoredCandidate], most: int) -> Sequence[StoredCandidate]:
+    """The next candidates to ask about: as many as `most`, and as their texts leave the checkpoint small."""
+    size = 0
+    for number, item in enumerate(left[:most]):
+        size += sum(len(text) for text in _texts(item.candidate).values())
+        if number and size > PAGE_CHARACTERS:
+            return left[:number]
+    return left[:most]
 
 
 def _question(
@@ -118,28 +126,32 @@ def _question(
 
 
 def _shown(candidate: Candidate) -> dict[str, Any]:
+    scores = {name: score.value for name, score in candidate.scores.items()}
+    return {"id": candidate.id, "operator": candidate.operator, **_texts(candidate), "scores": scores}
+
+
+def _texts(candidate: Candidate) -> dict[str, str]:
     texts = {
         "parent": candidate.parent.instruction,
         "evolved": candidate.instruction,
         "input": candidate.input,
         "response": candidate.response,
     }
-    scores = {name: score.value for name, score in candidate.scores.items()}
-    cut = {
-        name: text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …" for name, text in texts.items()
-    }
-    return {"id": candidate.id, "operator": candidate.operator, **cut, "scores": scores}
+    return {name: shortened(text, SHOWN_CHARACTERS) for name, text in texts.items()}
 
 
 def _parse(answer: Any, ids: set[str]) -> tuple[dict[str, Decision], list[str]]:
     """Decisions on `ids` from what a person sent, and what is wrong with it."""
     if not isinstance(answer, Mapping):
-        return {}, [f"found {answer!r:.80}, expected decisions by id"]
-    strangers = [f"{id!r:.40} is the id of no candidate shown" for id in answer if id not in ids]
+        return {}, [f'found {answer!r:.80}, expected decisions by id, or "rest"']
+    problems = [f"{id!r:.40} is the id of no candidate of this round" for id in answer if id not in ids]
+    found: dict[str, Decision] = {}
     try:
-        return _DECISIONS.validate_python(dict(answer)), strangers
+        found = _DECISIONS.validate_python(dict(answer))
     except ValidationError as error:
-        return {}, strangers + [str(problem) for problem in explain(error, Decision)]
+        problems += [str(problem) for problem in explain(error, Decision)]
+    more = len(problems) - PROBLEMS
+    return found, problems[:PROBLEMS] + ([f"… and {more} more"] if more > 0 else [])
 
 
 def _from_row(row: Mapping[str, Any]) -> Decision:
@@ -162,6 +174,8 @@ def verdicts(decisions: Mapping[str, Decision], pending: Iterable[StoredCandidat
             found[id] = Verdict(True, RULE, detail=decision.reason)
         elif decision.decision == "reject":
             found[id] = Verdict(False, RULE, detail=decision.reason or "rejected by a person")
+        elif decision.decision == "edit" and not _changes(stored.candidate, decision):
+            found[id] = Verdict(True, RULE, detail=decision.reason)
         elif decision.decision == "edit":
             found[id] = Verdict(False, RULE, detail=f"edited: {_edited_id(stored.candidate, decision)} took its place")
     return found
@@ -175,7 +189,7 @@ def edits(decisions: Mapping[str, Decision], pending: Sequence[StoredCandidate])
     for stored in pending:
         original = stored.candidate
         decision = decisions.get(original.id, PASS)
-        if decision.decision != "edit" or (id := _edited_id(original, decision)) in there:
+        if not _changes(original, decision) or (id := _edited_id(original, decision)) in there:
             continue
         assert decision.instruction is not None
         candidate = replace(
@@ -191,6 +205,14 @@ def edits(decisions: Mapping[str, Decision], pending: Sequence[StoredCandidate])
         )
         made.append(NewCandidate(candidate, place + len(made), PERSON, raw=original.instruction))
     return made
+
+
+def _changes(original: Candidate, decision: Decision) -> bool:
+    """Whether an edit says anything new; one that does not keeps the candidate."""
+    if decision.decision != "edit" or decision.instruction is None:
+        return False
+    same_input = decision.input is None or decision.input == original.input
+    return decision.instruction.strip() != original.instruction or not same_input
 
 
 def _edited_id(original: Candidate, decision: Decision) -> str:
