@@ -133,6 +133,18 @@ async def test_the_wording_fits_the_form_of_the_task(instruction: str, expected:
     assert "fresh bread" in evolution.instruction
 
 
+async def test_a_task_of_no_known_form_gets_no_subject_but_lends_its_own() -> None:
+    script = Says(
+        lighthouse="It is about a lighthouse.", bread="It is about fresh bread.", French="It is about French."
+    )
+    translation = Instruction("translation", "Translate good morning into French.")
+    evolution = await fuse(script, translation, BREAD)
+    assert evolution.instruction.startswith(BREAD.instruction)
+    assert "French" in evolution.instruction
+    nothing = await fuse(script, translation, Instruction("other", "Translate good night into Spanish."))
+    assert "no sentence is known" in (nothing.reason or "")
+
+
 async def test_names_in_a_row_are_used_and_not_made_up_anew() -> None:
     rivers = Instruction("rivers", "Sort them by their length.", "Rivers: Lena, Ob, Yukon")
     assert "all of them" in (await fuse(Says("It is about fresh bread."), rivers, BREAD)).instruction

@@ -27,8 +27,8 @@ Evolves the instructions in `seeds/seeds.jsonl` with the models that `config.yam
 
 - `config.yaml`: every key is commented.
 - `seeds/seeds.jsonl`: a row an instruction, with its `input` and `output`. Put your own here.
-- `langgraph.json`: `langgraph dev` serves the graph to LangGraph Studio (`pip install "evoagent[studio]"`); the input is
-  `{{"config": "config.yaml"}}`.
+- `langgraph.json`: with `pip install "evoagent[studio]"`, `langgraph dev` serves the graph to LangGraph Studio; the
+  input is `{{"config": "config.yaml"}}`.
 - `prompts/`: each file is an operator; name it under `evolver.operators`. `{operator}.md` is one to change.
 """
 

@@ -35,7 +35,7 @@ _CALCULATION = re.compile(
     re.IGNORECASE,
 )
 _SUM = re.compile(r"\bhow (?:many|much|long|far|old)\b|\bprobability\b", re.IGNORECASE)
-_DISH = re.compile(r"\b(?:recipe|cocktail|dish|drink|menu)\b", re.IGNORECASE)
+_DISH = re.compile(r"\b(?:recipe|cocktail|dish|menu)\b", re.IGNORECASE)
 _PLAN = re.compile(
     r"\b(?:plan|schedule|itinerary|routine|checklist|(?:packing|grocery|shopping) list|workout|agenda)\b",
     re.IGNORECASE,
@@ -53,6 +53,12 @@ _ADVICE = re.compile(
 # Names or things one after the other: another list like it could not be about just anything.
 _LISTED = re.compile(r"\s*(?:[^\W\d]+: )?(?:[^\W\d]+(?: [^\W\d]+){0,2},\s*){2,40}[^\W\d]+(?: [^\W\d]+){0,2}\.?\s*")
 _DESCRIBE = re.compile(r"^describe (?!how\b|why\b|what\b|the (?:difference|process))", re.IGNORECASE)
+
+_EXPLAIN = re.compile(
+    r"^(?:please |can you |could you )?(?:explain|why|how|what (?:is|are|was|were|does|do|makes|causes|happens)|discuss"
+    r"|describe|compare|contrast|define|argue|do you think|is it|should)\b",
+    re.IGNORECASE,
+)
 
 _LINKS: dict[str, tuple[str, ...]] = {
     "text": ("In it, also mention {s}.", "Work in something about {s}.", "It should also say something about {s}."),
@@ -80,7 +86,7 @@ _LINKS: dict[str, tuple[str, ...]] = {
 
 
 def form(task: Instruction) -> str:
-    """What kind of task it is: a key of the sentences."""
+    """What kind of task it is: a key of the sentences, or "" where none of them suits it: a translation, a date."""
     text = task.instruction[:_START]
     code = _CODE.search(text) and (task.input or _MADE.search(text))
     for name, found in (
@@ -94,10 +100,11 @@ def form(task: Instruction) -> str:
         ("plan", _PLAN.search(text)),
         ("several", _SEVERAL.search(text)),
         ("advice", _ADVICE.search(text)),
+        ("answer", _EXPLAIN.search(text)),
     ):
         if found:
             return name
-    return "answer"
+    return ""
 
 
 def is_formal(source: Instruction, task: Instruction) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evoagent import Evolution, Instruction, Models, Operator, extract
 from evoagent_fusion import plain, tiny
 from evoagent_fusion.config import FusionConfig
-from evoagent_fusion.links import is_formal, is_tied, tie
+from evoagent_fusion.links import form, is_formal, is_tied, tie
 from evoagent_fusion.words import kept_share, only_joined
 
 _SPARE_TOKENS = 96  # what the tie between two tasks may take
@@ -56,6 +56,9 @@ class Fusion(Operator):
                 continue  # its subject is in its input, and stays behind
             if is_tied(task.instruction):
                 reasons.append("the task has got a subject from another one already")
+                continue
+            if not form(task):
+                reasons.append("no sentence is known that brings another subject into this kind of task")
                 continue
             if is_formal(source, task):
                 reasons.append("a program or a calculation is no subject for another kind of task")
