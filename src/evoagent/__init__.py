@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evoagent.models.roles import Models
     from evoagent.operators.base import Operator
     from evoagent.operators.extraction import Extraction, extract
+    from evoagent.operators.prompt import append_sentence
     from evoagent.plugins.hookspecs import hookimpl
     from evoagent.plugins.specs import (
         EliminatorSpec,
@@ -67,6 +68,7 @@ _NAMES = {
     "evoagent.models.roles": ("Models",),
     "evoagent.operators.base": ("Operator",),
     "evoagent.operators.extraction": ("Extraction", "extract"),
+    "evoagent.operators.prompt": ("append_sentence",),
     "evoagent.plugins.hookspecs": ("hookimpl",),
     "evoagent.plugins.specs": (
         "EliminatorSpec",
@@ -120,6 +122,7 @@ __all__ = [
     "UserError",
     "Verdict",
     "__version__",
+    "append_sentence",
     "extract",
     "hookimpl",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from evoagent_backtranslation.choice import KINDS, append, choose, stated, without_stated
+from evoagent_backtranslation.choice import KINDS, choose, stated, without_stated
 from evoagent_backtranslation.constraint import Case, Kind, Values, word
 
 PROSE = (
@@ -156,17 +156,3 @@ def test_a_constraint_breaks_when_the_response_changes() -> None:
     assert sentences.holds(PROSE)
     assert not words.holds(f"{PROSE} {PROSE}")
     assert not sentences.holds(f"{PROSE} The end is near.")
-
-
-@pytest.mark.parametrize(
-    ("instruction", "expected"),
-    [
-        ("Write a poem.", "Write a poem. Use one sentence only."),
-        ("Write a poem with these words:", "Write a poem with these words. Use one sentence only."),
-        ("Why is that", "Why is that. Use one sentence only."),
-        ("Why is that?", "Why is that? Use one sentence only."),
-        ("Read:\nIt rains.", "Read:\nIt rains.\nUse one sentence only."),
-    ],
-)
-def test_sentences_follow_the_instruction(instruction: str, expected: str) -> None:
-    assert append(instruction, "Use one sentence only.") == expected

@@ -67,13 +67,3 @@ def _varied(constraint: Constraint, others: Collection[Constraint], case: Case) 
     used = {other.text.split()[0] for other in others}
     wordings = [word(constraint.kind, constraint.values, case, shift) for shift in range(len(constraint.kind.wordings))]
     return next((worded for worded in wordings if worded.text.split()[0] not in used), constraint)
-
-
-def append(instruction: str, sentences: str) -> str:
-    """`instruction`, then `sentences`; a colon or nothing at the end of the first becomes a full stop."""
-    base = instruction.rstrip()
-    if base.endswith(":"):
-        base = f"{base[:-1].rstrip()}."
-    elif base and (base[-1].isalnum() or base[-1] in ",;"):
-        base = f"{base.rstrip(',;')}."
-    return f"{base}{chr(10) if chr(10) in base else ' '}{sentences}"

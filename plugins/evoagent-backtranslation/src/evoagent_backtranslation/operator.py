@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evoagent import Evolution, Instruction, Models, Operator
-from evoagent_backtranslation.choice import append, choose, stated, without_stated
+from evoagent import Evolution, Instruction, Models, Operator, append_sentence
+from evoagent_backtranslation.choice import choose, stated, without_stated
 from evoagent_backtranslation.config import BackTranslationConfig
 from evoagent_backtranslation.constraint import Case
 from evoagent_backtranslation.language import is_foreign
@@ -36,5 +36,5 @@ class BackTranslation(Operator):
         chosen = choose(case, room, self.config.without, had) if room > 0 else []
         if not chosen:
             return Evolution("", reason="no further constraint that the response meets would say anything")
-        text = append(parent.instruction, " ".join(constraint.text for constraint in chosen))
+        text = append_sentence(parent.instruction, " ".join(constraint.text for constraint in chosen))
         return Evolution(text, response=response)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from evoagent import Instruction
+from evoagent import Instruction, append_sentence
 from evoagent_fusion.words import count_words
 
 _START = 400  # characters that tell the form of a task
@@ -131,14 +131,4 @@ def tie(task: Instruction, subject: str, source: Instruction, draw: str) -> str:
     first = task.instruction.split(maxsplit=1)[0]
     links = [link for link in _LINKS[form(task)] if not link.startswith(first)] or list(_LINKS[form(task)])
     digest = hashlib.sha256(f"{task.id}\x1f{source.id}\x1f{draw}".encode()).digest()
-    return append(task.instruction, links[digest[0] % len(links)].format(s=subject))
-
-
-def append(instruction: str, sentence: str) -> str:
-    """`instruction`, then `sentence`; a colon or nothing at the end of the first becomes a full stop."""
-    base = instruction.rstrip()
-    if base.endswith(":"):
-        base = f"{base[:-1].rstrip()}."
-    elif base and (base[-1].isalnum() or base[-1] in ",;"):
-        base = f"{base.rstrip(',;')}."
-    return f"{base}{chr(10) if chr(10) in base else ' '}{sentence}"
+    return append_sentence(task.instruction, links[digest[0] % len(links)].format(s=subject))
