@@ -274,6 +274,7 @@ def _unscored(named: list[_Named], config: RunConfig) -> list[Problem]:
     With "optional" instead of True, a default that nothing computes is no problem.
     """
     scores = [use.name for use in config.critic.scorers]
+    scorers = {item.use.name for item in named if item.kind == "scorer"}  # those that exist
     problems = []
     for item in named:
         fields = item.spec.config.model_fields if item.spec is not None and item.spec.config is not None else {}
@@ -284,7 +285,11 @@ def _unscored(named: list[_Named], config: RunConfig) -> list[Problem]:
                 continue
             value = item.use.params.get(name, field.default)
             if isinstance(value, str) and value not in scores:
-                place = (*item.params_at, name) if name in item.use.params else item.location
-                hint = closest(value, scores) or "; there is none"
-                problems.append(Problem(place, f"{name}: `{value}` is not among critic.scorers{hint}"))
+                known = [score for score in scores if score in scorers]
+                hint = closest(value, known) or "; there is none"
+                text = f"`{value}` is not among critic.scorers{hint}"
+                given = name in item.use.params
+                problems.append(
+                    Problem((*item.params_at, name), text) if given else Problem(item.location, f"{name}: {text}")
+                )
     return problems

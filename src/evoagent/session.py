@@ -411,6 +411,7 @@ def _finish(
         seeds=Path(config.seeds.path).name,
         seed_count=len(seeds.instructions),
         rejections=summary["rejected"],
+        tried={name: count for name, (count, _) in context.store.counts_by(record.id, "operator").items()},
         figures=context.store.figures(record.id),
         operators={name: manager.get("operator", name).summary for name in context.operators},
         models=tuple(

@@ -34,7 +34,7 @@ class EvolutionState(TypedDict, total=False):
     """The state of one run, as LangGraph checkpoints it. A few thousand bytes, however large the population."""
 
     run_id: Annotated[str, Field(description="The run in the ledger.")]
-    round: Annotated[int, Field(description="The round in progress, from 1.")]
+    round: Annotated[int, Field(description="The round in progress, from 1; at the end, the last one.")]
     population: Annotated[int, Field(description="Members of the population at the start of this round.")]
     candidates: Annotated[int, Field(description="Candidates so far, over all rounds.")]
     survivors: Annotated[int, Field(description="Survivors so far, over all rounds.")]

@@ -13,7 +13,9 @@ from evoagent.ledger import schema
 from evoagent.ledger.rows import RunRecord, StoredCandidate
 from evoagent.ledger.store import Store
 from evoagent.records import Instruction, Verdict
+from evoagent.text import shortened
 
+RESPONSE_CHARACTERS = 160
 LONGEST_LINE = 1000  # generations: a guard against a ledger that was tampered with
 
 
@@ -123,10 +125,13 @@ def render(found: dict[str, Any]) -> str:
     lines = [f"seed {seed['id']}", _indent(seed["instruction"], seed["input"])]
     for step in found["steps"]:
         for item in step["others"]:
-            lines += ["", f"  x {_title(item)}", _indent(item["instruction"] or "(nothing)", item["input"], 4)]
+            kept = item["verdict"] is not None and item["verdict"]["kept"]
+            lines += ["", f"  {'+' if kept else 'x'} {_title(item)}"]
+            lines += [_indent(item["instruction"] or "(nothing)", item["input"], 4), *_response(item, 4)]
         if step["kept"]:
             item = step["kept"]
             lines += ["", f"-> {_title(item)}", _indent(item["instruction"], item["input"])]
+            lines += _response(item, 3)
             for mate in item["mates"]:
                 lines += [f"   with {mate['id']}", _indent(mate["instruction"], mate["input"], 5)]
     return "\n".join(lines)
@@ -142,8 +147,18 @@ def _title(item: dict[str, Any]) -> str:
         figures = [f"{verdict[key]:.3g}" for key in ("figure", "threshold") if verdict[key] is not None]
         state = f"rejected by {verdict['rule']}" + (f" ({' against '.join(figures)})" if figures else "")
         state += f": {verdict['detail']}" if verdict["detail"] else ""
-    scores = ", ".join(f"{name} {value:.3f}" for name, value in item["scores"].items() if value is not None)
+    reasons = item["score_reasons"]
+    scores = ", ".join(
+        f"no {name} ({' '.join(str(reasons.get(name)).split())[:80]})" if value is None else f"{name} {value:.3f}"
+        for name, value in item["scores"].items()
+    )
     return f"round {item['round']} {item['operator']} {item['id']} [{state}]" + (f" {scores}" if scores else "")
+
+
+def _response(item: dict[str, Any], by: int) -> list[str]:
+    """The response on one line, so that a rule on responses can be followed."""
+    text = " ".join(item["response"].split())
+    return [" " * by + f"answered: {shortened(text, RESPONSE_CHARACTERS)}"] if text else []
 
 
 def _indent(instruction: str, input: str, by: int = 3) -> str:

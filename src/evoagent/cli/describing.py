@@ -12,6 +12,16 @@ from evoagent.plugins.parameters import Parameter, json_schema, parameters
 from evoagent.plugins.specs import EngineSpec, PluginSpec
 from evoagent.validation import closest
 
+_PLACES = {
+    "operator": "evolver.operators: [{}]",
+    "scorer": "critic.scorers: [{}]",
+    "eliminator": "eliminator.rules: [{}]",
+    "selector": "eliminator.selector: {}",
+    "engine": "models.evolver.engine: {}",
+    "exporter": "evoagent export RUN --format {}",
+}
+"""Where a configuration names a plugin of each kind."""
+
 _COMMON = {field.name for field in dataclasses.fields(PluginSpec)}
 
 
@@ -58,6 +68,8 @@ def plugin_text(found: dict[str, Any]) -> str:
     lines = [f"{found['kind']} {found['name']}", *_row("from", f"{found['distribution']} {found['version']}".strip())]
     if found["status"] != "ok":
         return "\n".join([*lines, *_row("broken", found["status"])])
+    if found["kind"] in _PLACES:
+        lines += _row("used as", _PLACES[found["kind"]].format(found["name"]))
     hidden = {"name", "kind", "distribution", "version", "status", "parameters", "schema"}
     for key, value in found.items():
         if key not in hidden:

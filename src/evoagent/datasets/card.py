@@ -52,6 +52,7 @@ class CardFacts:
         rounds: that were run.
         candidates: all that were written, survivors and rejected.
         rejections: rejected candidates by rule.
+        tried: candidates by operator.
         figures: what plugins measured of all survivors after a round, by round and name.
         operators: name to a line on what it does, in the order of the configuration.
         seeds: where they came from.
@@ -68,6 +69,7 @@ class CardFacts:
     licence: str | None = None
     language: tuple[str, ...] = ()
     rejections: Mapping[str, int] = field(default_factory=dict)
+    tried: Mapping[str, int] = field(default_factory=dict)
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     operators: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelFact, ...] = ()
@@ -158,9 +160,10 @@ def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
         yield _table(("operator", "what it does"), card.operators.items())
     yield "## Counts"
     order = {name: place for place, name in enumerate(card.operators)}
-    operators = sorted(tally.by_operator.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
+    operators = sorted({*tally.by_operator, *card.tried}, key=lambda name: (order.get(name, len(order)), name))
     yield "### Rows by operator"
-    yield _table(("operator", "rows"), operators)
+    counts = ((name, card.tried.get(name), tally.by_operator.get(name, 0)) for name in operators)
+    yield _table(("operator", "candidates", "rows"), counts)
     yield "### Rows by round"
     yield _table(("round", "rows"), sorted(tally.by_round.items()))
     yield "### Rejections by rule"

@@ -64,14 +64,15 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
         runtime.stream_writer(Notice(line))
     await asyncio.to_thread(context.observe, event)
     barren = 0 if balance.survivors else state["barren"] + 1
+    reason = stop_reason(context, round, totals, barren)
     return {
-        "round": round + 1,
+        "round": round if reason else round + 1,
         "population": await run(context.store.population_size, context.run_id, round + 1),
         "candidates": totals.candidates,
         "survivors": totals.survivors,
         "rejected": totals.rejected,
         "barren": barren,
-        "stop_reason": stop_reason(context, round, totals, barren),
+        "stop_reason": reason,
         "last_round": {
             "round": round,
             "candidates": balance.candidates,

@@ -31,7 +31,8 @@ MAX_CHARACTERS = 20_000
 
 HOW = (
     'Answer with a decision by id: "keep"; "pass", which leaves it to the rules; {"decision": "reject", "reason": '
-    '"..."}; {"decision": "edit", "instruction": "..."}. What is left out beside others passes. '
+    '"..."}; {"decision": "edit", "instruction": "..."}. Such as {"ID": "keep", "ID": {"decision": "reject", "reason": '
+    '"dull"}}. What is left out beside others passes. '
     'The answer "rest" leaves everything that is still to come to the rules.'
 )
 
@@ -122,7 +123,7 @@ def _question(
         "how": HOW,
         "candidates": [_shown(item.candidate) for item in shown],
     }
-    return question | ({"problems": problems} if problems else {})
+    return {"problems": problems, **question} if problems else question
 
 
 def _shown(candidate: Candidate) -> dict[str, Any]:
