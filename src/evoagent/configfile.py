@@ -14,7 +14,7 @@ from evoagent.errors import ConfigError, PluginError
 from evoagent.overrides import Applied, Overrides, apply
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.project import PromptFolder
-from evoagent.plugins.specs import EngineSpec, PluginSpec
+from evoagent.plugins.specs import EngineSpec, PluginSpec, mark
 from evoagent.resources import configs_dir
 from evoagent.validation import Location, Problem, closest, explain
 from evoagent.yamltext import MAX_CHARACTERS, Document, YamlError, parse
@@ -279,9 +279,8 @@ def _unscored(named: list[_Named], config: RunConfig) -> list[Problem]:
     for item in named:
         fields = item.spec.config.model_fields if item.spec is not None and item.spec.config is not None else {}
         for name, field in fields.items():
-            extra = field.json_schema_extra
-            mark = extra.get("score") if isinstance(extra, Mapping) else None
-            if not mark or (mark == "optional" and name not in item.use.params):
+            marked = mark(field, "score")
+            if not marked or (marked == "optional" and name not in item.use.params):
                 continue
             value = item.use.params.get(name, field.default)
             if isinstance(value, str) and value not in scores:

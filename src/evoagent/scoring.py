@@ -27,7 +27,7 @@ from evoagent.models.roles import Models, Scope
 from evoagent.nodes.scores import score, score_all
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score
-from evoagent.session import bind, check_capabilities, load_models
+from evoagent.session import bind, check_capabilities, load_models, load_scorer
 from evoagent.state import LoadedScorer
 from evoagent.watchdog import Watchdog
 
@@ -74,15 +74,7 @@ async def score_file(
         UserError: the data, a scorer or a model is wrong.
     """
     specs = [manager.get("scorer", use.name) for use in uses]
-    scorers = [
-        LoadedScorer(
-            name=use.name,
-            plugin=manager.create(spec, use.params),
-            of=manager.label(spec),
-            population=spec.population,
-        )
-        for use, spec in zip(uses, specs, strict=True)
-    ]
+    scorers = [load_scorer(manager, use) for use in uses]
     failures = Failures()
     broken: list[BadRow] = []
     total = sum(1 for _ in read_rows(data, broken))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from evoagent.models.requests import Sampling
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.manager import PluginManager
-from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec
+from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec, mark
 from evoagent.rundir import CHECKPOINTS, EVENTS, LEDGER, Resume, check_directory, choose_run, locked
 from evoagent.state import EvolutionContext, LoadedOperator, LoadedRule, LoadedScorer, LoadedSelector
 from evoagent.watchdog import Watchdog
@@ -226,7 +226,7 @@ def _open(
     """Check everything, then take the directory; `stack` gives it back."""
     check_directory(directory, resume if run_id is None else "always")
     operators = [_operator(manager, use.name, use.params) for use in config.evolver.operators]
-    scorers = [_scorer(manager, use.name, use.params) for use in config.critic.scorers]
+    scorers = [load_scorer(manager, use) for use in config.critic.scorers]
     rules = [_rule(manager, use.name, use.params) for use in config.eliminator.rules]
     selector = _selector(manager, config.eliminator.selector)
     seeds = read_seeds(config.seeds, base)
@@ -359,10 +359,11 @@ def _operator(manager: PluginManager, name: str, params: dict[str, Any]) -> Load
     )
 
 
-def _scorer(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedScorer:
-    spec: ScorerSpec = manager.get("scorer", name)
+def load_scorer(manager: PluginManager, use: PluginUse) -> LoadedScorer:
+    """The scorer that a configuration names; raises as `PluginManager.get` and `create`."""
+    spec = manager.get("scorer", use.name)
     return LoadedScorer(
-        name=name, plugin=manager.create(spec, params), of=manager.label(spec), population=spec.population
+        name=use.name, plugin=manager.create(spec, use.params), of=manager.label(spec), population=spec.population
     )
 
 
@@ -386,8 +387,7 @@ def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -
     fields = spec.config.model_fields if spec.config is not None else {}
     scorers: dict[str, ScorerSpec] = {scorer.name: scorer for scorer in manager.specs("scorer")}
     for name, field in fields.items():
-        extra = field.json_schema_extra
-        of = extra.get("direction_of") if isinstance(extra, Mapping) else None
+        of = mark(field, "direction_of")
         if isinstance(of, str) and of in fields and name not in params:
             scorer = scorers.get(str(params.get(of, fields[of].default)))
             if scorer is not None and scorer.ascending:

@@ -188,7 +188,7 @@ class Sessions:
         finally:
             session.users -= 1
             session.used = time.monotonic()
-            if not session.users:
+            if not session.users and not session.leave.is_set():
                 session.idle = session.loop.call_later(self._idle_seconds, session.leave.set)
 
     async def _enter(self, request: _Request) -> _Session:
@@ -232,6 +232,8 @@ class Sessions:
                 session.ready.set_exception(error)
         finally:
             session.leave.set()
+            if session.idle is not None:  # it holds the run, and its models
+                session.idle.cancel()
             if self._open.get(request.directory) is session:
                 del self._open[request.directory]
 

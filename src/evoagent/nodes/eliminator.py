@@ -193,29 +193,16 @@ async def _select(
     """Add the selector's verdicts, and those of the quota where N survivors are asked for."""
     selector, models = context.selector, context.models.scoped(Scope("", round, f"{round}"))
     found = await _decided(context, selector, selector.plugin.select, remaining, earlier, models)
-    kept = _limit(verdicts, left)
     for candidate, verdict in zip(remaining, found, strict=True):
-        if verdict.kept and left is not None and kept >= left:
-            verdict = over_quota(kept, left)
-        elif not verdict.kept and verdict.rule != ERROR:
+        if not verdict.kept and verdict.rule != ERROR:
             verdict = replace(verdict, rule=f"selector:{selector.name}")
-        kept += verdict.kept
         verdicts[candidate.id] = verdict
-
-
-def _limit(verdicts: dict[str, Verdict], left: int | None) -> int:
-    """How many a person has kept; those beyond the quota are rejected."""
-    kept = 0
-    for id, verdict in verdicts.items():
-        if verdict.kept and left is not None and kept >= left:
-            verdicts[id] = verdict = over_quota(kept, left)
-        kept += verdict.kept
-    return kept
-
-
-def over_quota(kept: int, left: int) -> Verdict:
-    """The verdict on a good candidate that comes too late."""
-    return Verdict(False, QUOTA, float(kept), float(left), "as many survivors as asked for")
+    if left is not None:
+        # In this order: what a person has kept comes before what the selector has.
+        places = max(left, 0)
+        late = [id for id, verdict in verdicts.items() if verdict.kept][places:]
+        over = Verdict(False, QUOTA, float(places), float(left), "as many survivors as asked for")
+        verdicts |= dict.fromkeys(late, over)
 
 
 async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:

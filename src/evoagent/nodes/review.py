@@ -31,8 +31,8 @@ MAX_CHARACTERS = 20_000
 
 HOW = (
     'Answer with a decision by id: "keep"; "pass", which leaves it to the rules; {"decision": "reject", "reason": '
-    '"..."}; {"decision": "edit", "instruction": "..."}. Such as {"ID": "keep", "ID": {"decision": "reject", "reason": '
-    '"dull"}}. What is left out beside others passes. '
+    '"..."}; {"decision": "edit", "instruction": "..."}. So {"ID": "keep", "OTHER ID": {"decision": "reject", '
+    '"reason": "dull"}}. What is left out beside others passes. '
     'The answer "rest" leaves everything that is still to come to the rules.'
 )
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 API_VERSION = 1
+
+
+def mark(field: FieldInfo, key: str) -> Any:
+    """What a parameter's `json_schema_extra` says under `key`; None if nothing."""
+    extra = field.json_schema_extra
+    return extra.get(key) if isinstance(extra, Mapping) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
