@@ -230,14 +230,18 @@ NOT_IDENTITY = (
 )
 
 
-def decisions(config: RunConfig) -> str:
-    """Fingerprint of everything that decides which rows survive; equal means the same dataset."""
+def decisions(config: RunConfig, versions: Mapping[str, str]) -> str:
+    """Fingerprint of everything that decides which rows survive; equal means the same dataset.
+
+    Args:
+        versions: of the plugins and models that `config` names.
+    """
     speed = {"window": True, "plugin_seconds": True}
     content = config.model_dump(mode="json", exclude={"name": True, "output": True, "seeds": {"path"}, **speed})
     for role in content["models"].values():
         if role is not None:
             role.pop("options")
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([content, dict(versions)], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def dump_yaml(config: RunConfig) -> str:

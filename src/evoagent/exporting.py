@@ -11,7 +11,7 @@ from typing import Any
 from evoagent.datasets.exporters import Exporter, Row, export
 from evoagent.errors import PluginError, UserError
 from evoagent.failures import explain, is_storable, shown
-from evoagent.ledger.database import Database
+from evoagent.ledger.database import Database, OldLedgerError
 from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
 from evoagent.plugins.discovery import stdout_to_stderr
@@ -26,7 +26,12 @@ def reading(directory: Path) -> Iterator[tuple[Store, RunRecord]]:
     Raises:
         UserError: there is no run.
     """
-    database = Database(require_run(directory) / LEDGER)
+    path = require_run(directory) / LEDGER
+    try:
+        database = Database(path, read_only=True)
+    except OldLedgerError:
+        Database(path).close()  # brings it up to date
+        database = Database(path, read_only=True)
     try:
         store = Store(database)
         record = store.last_run()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -22,7 +22,6 @@ from evoagent.ledger.store import Store
 Resume = Literal["auto", "never", "always"]
 
 LEDGER = "ledger.db"
-CHECKPOINTS = "checkpoints.db"
 EVENTS = "events.jsonl"
 
 
@@ -81,31 +80,53 @@ def locked(directory: Path) -> Iterator[None]:
                 directory.rmdir()
 
 
+class ChosenRun(NamedTuple):
+    """The run to work on.
+
+    Attributes:
+        resumed: it goes on with an earlier one.
+        changed: the plugins and models whose versions are others than in the run before.
+    """
+
+    record: RunRecord
+    resumed: bool
+    changed: tuple[str, ...] = ()
+
+
 def choose_run(
-    store: Store, directory: Path, config: RunConfig, base: Path, seeds: SeedBatch, expected: str | None = None
-) -> tuple[RunRecord, bool]:
-    """The run to work on, and whether it goes on with an earlier one.
+    store: Store,
+    directory: Path,
+    config: RunConfig,
+    versions: Mapping[str, str],
+    base: Path,
+    seeds: SeedBatch,
+    expected: str | None = None,
+) -> ChosenRun:
+    """The run to work on.
 
     An unfinished run under the same decisions goes on. Otherwise a new run begins in the same ledger: what
     models have answered before is in the request log, so only what is new is asked. That is also so where operators
-    were taken out, for example one whose plugin is broken.
+    were taken out, for example one whose plugin is broken, and where one has changed: candidates of two versions
+    never stand in one run.
 
     Args:
+        versions: of the plugins and models that `config` names.
         expected: the run to go on with; no other one will do.
 
     Raises:
         UserError: the directory belongs to another run: other models, seeds, another random seed, further operators.
     """
     identity = {"fingerprint": fingerprint(config), "seeds_sha256": seeds.sha256}
+    decided = decisions(config, versions)
     last = store.last_run()
     if last is not None:
         _check_identity(store, directory, config, last, identity)
         # A budget of tokens or minutes would be spent anew if a run that it ended were decided once more.
         budgeted = config.stop.tokens is not None or config.stop.minutes is not None
         again = last.status == "running" or (last.status == "done" and budgeted and expected is None)
-        if again and last.decisions == decisions(config) and expected in (None, last.id):
+        if again and last.decisions == decided and expected in (None, last.id):
             _write_config(directory, _anchored(config, base))
-            return last, True
+            return ChosenRun(last, True)
     if expected is not None:
         raise UserError(
             f"{directory}: run {expected!r:.40} is not the one in progress there: it is done, or its configuration "
@@ -113,11 +134,14 @@ def choose_run(
         )
     dumped = config.model_dump(mode="json")
     run_id = uuid.uuid4().hex[:16]
-    store.begin_run(run_id, decisions(config), dumped, seeds.instructions, len(seeds.bad), identity)
+    store.begin_run(run_id, decided, dumped, versions, seeds.instructions, len(seeds.bad), identity)
     _write_config(directory, _anchored(config, base))
     begun = store.last_run()
     assert begun is not None
-    return begun, False
+    before = last.versions if last is not None else {}
+    return ChosenRun(
+        begun, False, tuple(name for name in versions if before.get(name, versions[name]) != versions[name])
+    )
 
 
 def _write_config(directory: Path, config: RunConfig) -> None:

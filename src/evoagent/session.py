@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
@@ -26,7 +26,6 @@ from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
 from evoagent.graph import build_graph, recursion_limit
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
@@ -35,7 +34,9 @@ from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec, mark
-from evoagent.rundir import CHECKPOINTS, EVENTS, LEDGER, Resume, check_directory, choose_run, locked
+from evoagent.plugins.versions import version_of
+from evoagent.records import content_id
+from evoagent.rundir import EVENTS, LEDGER, ChosenRun, Resume, check_directory, choose_run, locked
 from evoagent.state import EvolutionContext, LoadedOperator, LoadedRule, LoadedScorer, LoadedSelector
 from evoagent.watchdog import Watchdog
 
@@ -177,7 +178,7 @@ async def open_run(
         # In a thread: reading seeds and opening the ledger would hold up whoever shares the event loop.
         opened = await in_thread(_open, stack, config, base, directory, manager, resume, run_id)
         listen = stack.enter_context(logged(directory / EVENTS, listen))
-        await _greet(listen, manager, directory, opened.resumed, opened.seeds)
+        await _greet(listen, manager, directory, opened.run, opened.seeds)
         manager.observer_seconds = config.plugin_seconds
         watchdog = Watchdog(manager.owner, lambda text: listen(Notice(text)), config.plugin_seconds, give_up)
         async with watchdog, _context(opened, config, directory, manager, listen) as context:
@@ -204,8 +205,7 @@ class _Opened:
     """A run directory that is ours, and what its configuration names, made."""
 
     database: Database
-    record: RunRecord
-    resumed: bool
+    run: ChosenRun
     seeds: SeedBatch
     models: list[Model]
     operators: list[LoadedOperator]
@@ -225,25 +225,28 @@ def _open(
 ) -> _Opened:
     """Check everything, then take the directory; `stack` gives it back."""
     check_directory(directory, resume if run_id is None else "always")
-    operators = [_operator(manager, use.name, use.params) for use in config.evolver.operators]
+    operators = [_operator(manager, use) for use in config.evolver.operators]
     scorers = [load_scorer(manager, use) for use in config.critic.scorers]
-    rules = [_rule(manager, use.name, use.params) for use in config.eliminator.rules]
+    rules = [_rule(manager, use) for use in config.eliminator.rules]
     selector = _selector(manager, config.eliminator.selector)
     seeds = read_seeds(config.seeds, base)
     models = load_models(config.models, base, manager)
     check_capabilities(models, used_specs(config, manager))
+    identities = {f"models.{model.role}": model.engine.identity for model in models}
+    operators = [replace(each, identity=content_id(each.version, *identities.values())) for each in operators]
+    versions = {f"{each.kind} {each.name}": each.version for each in (*operators, *scorers, *rules, selector)}
     stack.enter_context(locked(directory))
     database = Database(directory / LEDGER)
     stack.callback(database.close)
-    record, resumed = choose_run(Store(database), directory, config, base, seeds, run_id)
-    return _Opened(database, record, resumed, seeds, models, operators, scorers, rules, selector)
+    run = choose_run(Store(database), directory, config, versions | identities, base, seeds, run_id)
+    return _Opened(database, run, seeds, models, operators, scorers, rules, selector)
 
 
 @asynccontextmanager
 async def _context(
     opened: _Opened, config: RunConfig, directory: Path, manager: PluginManager, listen: Listener
 ) -> AsyncIterator[EvolutionContext]:
-    record, database = opened.record, opened.database
+    record, database = opened.run.record, opened.database
     log = RequestLog(database, record.id)
     dispatcher = Dispatcher(
         bind(opened.models, config.evolver.style),
@@ -268,7 +271,7 @@ async def _context(
             scorers=opened.scorers,
             rules=opened.rules,
             selector=opened.selector,
-            finish=lambda summary: _finish(context, record, summary, opened.seeds, opened.models, manager),
+            finish=lambda summary: _finish(context, opened, summary, manager),
             listen=listen,
             observe=manager.notify,
             summary=record.summary if record.status == "done" else None,
@@ -287,7 +290,8 @@ async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -
     Raises:
         UserError: the configuration wants a review, but there is nobody to `answer`.
     """
-    async with AsyncSqliteSaver.from_conn_string(str(context.directory / CHECKPOINTS)) as saver:
+    # In the ledger's own file: whatever is lost of its end, checkpoints and rows are lost together.
+    async with AsyncSqliteSaver.from_conn_string(str(context.directory / LEDGER)) as saver:
         if context.summary is not None:  # it is done already: write the same dataset again
             await context.store.database.run(context.finish, context.summary)
             return context.summary
@@ -335,48 +339,60 @@ def logged(path: Path, listen: Listener) -> Iterator[Listener]:
         writer.shutdown(wait=True)
 
 
-async def _greet(listen: Listener, manager: PluginManager, directory: Path, resumed: bool, seeds: SeedBatch) -> None:
-    event = RunStarted(directory.name, str(directory), resumed)
+async def _greet(listen: Listener, manager: PluginManager, directory: Path, run: ChosenRun, seeds: SeedBatch) -> None:
+    event = RunStarted(directory.name, str(directory), run.resumed)
     listen(event)
     await in_thread(manager.notify, event)
+    if run.changed:
+        listen(
+            Notice(
+                f"changed since the run before: {', '.join(run.changed)}. Candidates are made and judged anew; "
+                "what the models have answered already comes from the log"
+            )
+        )
     if seeds.bad:
         lines = ", ".join(str(row.line) for row in seeds.bad[:5])
         listen(Notice(f"{len(seeds.bad)} of {seeds.total} seed rows are broken and skipped (lines {lines})"))
 
 
-def _operator(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedOperator:
-    spec: OperatorSpec = manager.get("operator", name)
-    plugin = manager.create(spec, params)
-    prompt_hash = getattr(plugin, "prompt_hash", None)
+def _operator(manager: PluginManager, use: PluginUse) -> LoadedOperator:
+    spec: OperatorSpec = manager.get("operator", use.name)
+    plugin = manager.create(spec, use.params)
     return LoadedOperator(
-        name=name,
+        name=use.name,
         plugin=plugin,
         of=manager.label(spec),
+        version=version_of(plugin, manager.source(spec), use.params),
         family=spec.family,
         parents=spec.parents,
         exempt=frozenset(spec.exempt),
-        prompt_hash=prompt_hash[:16] if isinstance(prompt_hash, str) else None,
     )
 
 
 def load_scorer(manager: PluginManager, use: PluginUse) -> LoadedScorer:
     """The scorer that a configuration names; raises as `PluginManager.get` and `create`."""
     spec = manager.get("scorer", use.name)
+    plugin = manager.create(spec, use.params)
+    version = version_of(plugin, manager.source(spec), use.params)
     return LoadedScorer(
-        name=use.name, plugin=manager.create(spec, use.params), of=manager.label(spec), population=spec.population
+        name=use.name, plugin=plugin, of=manager.label(spec), version=version, population=spec.population
     )
 
 
-def _rule(manager: PluginManager, name: str, params: dict[str, Any]) -> LoadedRule:
-    spec: EliminatorSpec = manager.get("eliminator", name)
-    plugin = manager.create(spec, directed(spec, params, manager))
-    return LoadedRule(name=name, plugin=plugin, of=manager.label(spec), looks_at=spec.looks_at)
+def _rule(manager: PluginManager, use: PluginUse) -> LoadedRule:
+    spec: EliminatorSpec = manager.get("eliminator", use.name)
+    params = directed(spec, use.params, manager)
+    plugin = manager.create(spec, params)
+    version = version_of(plugin, manager.source(spec), params)
+    return LoadedRule(name=use.name, plugin=plugin, of=manager.label(spec), version=version, looks_at=spec.looks_at)
 
 
 def _selector(manager: PluginManager, use: PluginUse) -> LoadedSelector:
     spec = manager.get("selector", use.name)
-    plugin = manager.create(spec, directed(spec, use.params, manager))
-    return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec))
+    params = directed(spec, use.params, manager)
+    plugin = manager.create(spec, params)
+    version = version_of(plugin, manager.source(spec), params)
+    return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
 
 
 def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -> dict[str, Any]:
@@ -395,15 +411,8 @@ def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -
     return params
 
 
-def _finish(
-    context: EvolutionContext,
-    record: RunRecord,
-    summary: dict[str, Any],
-    seeds: SeedBatch,
-    models: list[Model],
-    manager: PluginManager,
-) -> None:
-    config = context.config
+def _finish(context: EvolutionContext, opened: _Opened, summary: dict[str, Any], manager: PluginManager) -> None:
+    config, record, seeds = context.config, opened.run.record, opened.seeds
     card = CardFacts(
         name=config.name,
         rounds=summary["rounds"],
@@ -414,9 +423,10 @@ def _finish(
         tried={name: count for name, (count, _) in context.store.counts_by(record.id, "operator").items()},
         figures=context.store.figures(record.id),
         operators={name: manager.get("operator", name).summary for name in context.operators},
+        versions={name: version for name, version in record.versions.items() if not name.startswith("models.")},
         models=tuple(
             ModelFact(model.role, model.source.name, model.config.engine, model.source.revision, model.source.licence)
-            for model in models
+            for model in opened.models
         ),
         seeds_sha256=seeds.sha256,
         run_seed=config.seed,

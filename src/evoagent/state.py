@@ -67,6 +67,7 @@ class Loaded:
 
     Attributes:
         of: its distribution and version, for messages; "" for one that comes with evoagent.
+        version: see `evoagent.plugins.versions`.
     """
 
     kind: ClassVar[str]
@@ -74,6 +75,7 @@ class Loaded:
     name: str
     plugin: Any
     of: str = ""
+    version: str = ""
 
     @property
     def title(self) -> str:
@@ -88,7 +90,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedOperator(Loaded):
-    """An operator with what its spec says of it."""
+    """An operator with what its spec says of it.
+
+    Attributes:
+        identity: what tells its candidates from those of other versions and models.
+    """
 
     kind = "operator"
 
@@ -96,7 +102,7 @@ class LoadedOperator(Loaded):
     family: str = "depth"
     parents: int = 1
     exempt: frozenset[str] = frozenset()
-    prompt_hash: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,8 @@ async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any],
         if name == "prepare" and context.summary is not None:
             reason = context.summary["stop_reason"]
             raise UserError(f"{request.directory}: this run is done ({reason}); start another thread, or change it")
+        if name != "prepare":
+            await _check_ledger(state, context)
         write, listen = runtime.stream_writer, context.listen
 
         def tell(event: Event) -> None:
@@ -112,6 +114,16 @@ async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any],
     if name == "finish":
         await sessions.close(request.directory)
     return {**update, "directory": str(request.directory)} if name == "prepare" else update
+
+
+async def _check_ledger(state: StudioState, context: EvolutionContext) -> None:
+    """The server keeps the state elsewhere: refuse one that is ahead of the ledger, which lost its end or is a copy."""
+    totals = await context.store.database.run(context.store.totals, context.run_id)
+    if totals.candidates < state.get("candidates", 0) or totals.survivors < state.get("survivors", 0):
+        raise UserError(
+            f"{context.directory}: its ledger holds fewer candidates or survivors than this thread has seen: it is "
+            "an older copy, or has lost its end; start this one again with its input"
+        )
 
 
 class RunError(RuntimeError):

@@ -57,10 +57,10 @@ def _identify(store: Store, record: RunRecord, directory: Path, id: str | None, 
     if (id is None) == (row is None):
         raise UserError("expected either an ID or --row NUMBER")
     if row is not None:
-        for number, found in enumerate(store.dataset(record.id), 1):
-            if number == row:
-                return str(found["id"])
-        raise UserError(f"--row {row}: the dataset of {directory} has fewer rows")
+        found = store.dataset_id(record.id, row)
+        if found is None:
+            raise UserError(f"--row {row}: the dataset of {directory} has fewer rows")
+        return found
     assert id is not None
     if not id.isalnum():
         raise UserError(f"{id!r}: expected an id of hexadecimal digits, as in the dataset's column `id`")

@@ -23,7 +23,7 @@ async def test_a_checkpoint_stays_small_with_100_000_instructions(
     summary = await run_toy(config)
     assert summary["candidates"] == POPULATION
     assert summary["candidates"] == summary["survivors"] + sum(summary["rejected"].values())
-    connection = sqlite3.connect(tmp_path / "run" / "checkpoints.db")
+    connection = sqlite3.connect(tmp_path / "run" / "ledger.db")
     sizes = [
         size
         for table, column in (("checkpoints", "checkpoint"), ("writes", "value"))

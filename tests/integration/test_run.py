@@ -365,7 +365,7 @@ async def test_the_record_in_the_run_directory(toy_config: Make, run_toy: Run, t
     await run_toy(toy_config())
     directory = tmp_path / "run"
     names = {path.name for path in directory.iterdir()}
-    assert {"config.yaml", "ledger.db", "checkpoints.db", "events.jsonl", "dataset"} <= names
+    assert {"config.yaml", "ledger.db", "events.jsonl", "dataset"} <= names
     assert {path.name for path in (directory / "dataset").iterdir()} == {"train.jsonl", "train.parquet", "README.md"}
     events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events if event["event"].startswith("Run")] == ["RunStarted", "RunFinished"]

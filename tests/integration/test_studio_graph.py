@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,19 @@ async def test_a_step_of_another_run_is_refused(serve: Serve, path: Path) -> Non
             with pytest.raises(studio.RunError, match="start it again with its input"):
                 await graph.ainvoke(None, old.config)
     assert dataset.read_bytes() == before, "a finished dataset is left alone"
+
+
+async def test_a_ledger_that_has_lost_its_end_is_refused(serve: Serve, sessions: studio.Sessions) -> None:
+    state, _ = await serve({"review": True, "critic.screen": False})
+    directory = Path(state.values["directory"])
+    await sessions.close(directory)
+    with closing(sqlite3.connect(directory / "ledger.db")) as ledger:
+        ledger.execute("delete from candidates where position > 3")
+        ledger.commit()
+    with pytest.raises(studio.RunError, match="an older copy, or has lost its end"):
+        await serve(Command(resume="rest"))
+    state, _ = await serve({"review": True, "critic.screen": False})
+    assert state.interrupts, "it starts again from the log"
 
 
 async def test_a_configuration_that_changes_while_a_person_thinks(serve: Serve, path: Path) -> None:

@@ -55,6 +55,7 @@ class CardFacts:
         tried: candidates by operator.
         figures: what plugins measured of all survivors after a round, by round and name.
         operators: name to a line on what it does, in the order of the configuration.
+        versions: of the plugins that took part.
         seeds: where they came from.
         seeds_sha256: of the file, if it is one.
         run_seed: of the random numbers.
@@ -72,6 +73,7 @@ class CardFacts:
     tried: Mapping[str, int] = field(default_factory=dict)
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     operators: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelFact, ...] = ()
     seeds_licence: str | None = None
     seeds_sha256: str | None = None
@@ -158,6 +160,9 @@ def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
     if card.operators:
         yield "### Operators"
         yield _table(("operator", "what it does"), card.operators.items())
+    if card.versions:
+        yield "### Versions"
+        yield _table(("plugin", "version"), card.versions.items())
     yield "## Counts"
     order = {name: place for place, name in enumerate(card.operators)}
     operators = sorted({*tally.by_operator, *card.tried}, key=lambda name: (order.get(name, len(order)), name))

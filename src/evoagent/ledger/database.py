@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Table, create_engine, event, make_url, select
+from sqlalchemy import URL, Connection, Table, create_engine, event, inspect, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -20,6 +23,12 @@ from evoagent.ledger import schema
 P = ParamSpec("P")
 R = TypeVar("R")
 
+VERSION = "schema_version"  # its key among the settings
+
+
+class OldLedgerError(LedgerError):
+    """A ledger of an older version is opened for reading only; opened for writing, it is brought up to date."""
+
 
 class Database:
     """One database behind one thread.
@@ -28,8 +37,11 @@ class Database:
     for the disk.
     """
 
-    def __init__(self, target: Path | str) -> None:
-        """Open, and create where needed, the ledger at a path or a SQLAlchemy URL.
+    def __init__(self, target: Path | str, *, read_only: bool = False) -> None:
+        """Open the ledger at a path or a SQLAlchemy URL, and make it where there is none.
+
+        Args:
+            read_only: of a path: it is there, and stays as it is; so it may lie on a medium that cannot be written.
 
         Raises:
             LedgerError: it is no ledger, one of another schema version, or cannot be written.
@@ -40,34 +52,52 @@ class Database:
         url = make_url(str(target)) if remote else URL.create("sqlite", database=str(target))
         # The file is used by this process alone, so one connection, handed from call to call, is enough.
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False}, "poolclass": StaticPool}
+        if read_only:
+            options["creator"] = lambda: _connect_to_read(Path(target))
         self._engine = create_engine(url, **(options if url.get_backend_name() == "sqlite" else {}))
-        if self._engine.dialect.name == "sqlite":
+        if self._engine.dialect.name == "sqlite" and not read_only:
             event.listen(self._engine, "connect", _set_pragmas)
         try:
+            if not read_only:
+                self._prepare()
             self._check_version()
         except Exception:
             self.close()
             raise
 
-    def _check_version(self) -> None:
+    def _prepare(self) -> None:
+        """Make the tables of a new ledger, and bring one of an older version up to date."""
         with self.transaction() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # else the driver commits each table by itself
-            fresh = not connection.dialect.has_table(connection, "meta")
-            if fresh:
+            if not inspect(connection).get_table_names():
                 schema.metadata.create_all(connection)
-                self.insert(connection, schema.meta, [{"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}])
-            found = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema_version"))
-            if found in {str(version) for version in schema.UPGRADABLE}:
+                self.insert(connection, schema.meta, [{"key": VERSION, "value": str(schema.SCHEMA_VERSION)}])
+            version = self._version(connection)
+            while version in schema.UPGRADES:
+                for statement in schema.UPGRADES[version]:
+                    connection.exec_driver_sql(statement)
+                version += 1
                 schema.metadata.create_all(connection)
-                values = {"value": str(schema.SCHEMA_VERSION)}
-                connection.execute(schema.meta.update().where(schema.meta.c.key == "schema_version").values(values))
-                found = values["value"]
-        if found != str(schema.SCHEMA_VERSION):
-            raise LedgerError(
-                f"{self.name}: found a ledger of schema version {found}, expected {schema.SCHEMA_VERSION}; "
+                connection.execute(schema.meta.update().where(schema.meta.c.key == VERSION).values(value=str(version)))
+
+    def _check_version(self) -> None:
+        with self.transaction() as connection:
+            version = self._version(connection)
+        if version != schema.SCHEMA_VERSION:
+            kind = OldLedgerError if version in schema.UPGRADES else LedgerError
+            raise kind(
+                f"{self.name}: found a ledger of schema version {version}, expected {schema.SCHEMA_VERSION}; "
                 "use the evoagent version that wrote it, or another --out"
             )
+
+    def _version(self, connection: Connection) -> int:
+        tables = inspect(connection).get_table_names()
+        query = select(schema.meta.c.value).where(schema.meta.c.key == VERSION)
+        version = connection.scalar(query) if "meta" in tables else None
+        if not str(version).isdecimal():
+            raise LedgerError(f"{self.name}: is no ledger, but a database with {', '.join(tables[:3]) or 'no tables'}")
+        return int(str(version))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -99,11 +129,27 @@ class Database:
         self._engine.dispose()
 
 
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. SQLite itself keeps files beside a database that it reads, where it can."""
+    log = path.with_name(path.name + "-wal")
+    if os.access(path.parent, os.W_OK):
+        mode = "mode=rw"
+    elif log.exists() and log.stat().st_size:
+        mode = "mode=ro"
+    else:
+        mode = "immutable=1"
+    connection = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, check_same_thread=False)
+    connection.execute("PRAGMA query_only=1")
+    connection.execute("PRAGMA busy_timeout=10000")
+    return connection
+
+
 def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA journal_mode=WAL")
-        # NORMAL survives a killed process; only a power cut can lose the last transactions, and those are asked again.
+        # NORMAL survives a killed process. A power cut can lose the last transactions; LangGraph's checkpoints are in
+        # the same file, so no node is remembered as done whose rows are gone.
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA busy_timeout=10000")
     finally:
@@ -116,6 +162,8 @@ def _explain(error: DBAPIError) -> str:
         return "the disk is full; everything up to the last transaction is kept: free some space and run again"
     if "disk I/O error" in text:
         return "the disk cannot be written (full, or failing); what was committed is kept: mend it and run again"
+    if "readonly database" in text or "unable to open database file" in text:
+        return f"cannot be opened ({text}): copy its folder to where it can be written"
     if "not a database" in text or "malformed" in text:
         return f"not a readable SQLite database ({text})"
     return text

@@ -20,6 +20,7 @@ class RunRecord:
     status: str
     decisions: str
     config: dict[str, Any]
+    versions: dict[str, str]
     seconds: float
     stop_reason: str | None
     summary: dict[str, Any] | None
@@ -35,7 +36,7 @@ class NewCandidate:
     raw: str = ""
     reason: str | None = None
     error: str | None = None
-    prompt_hash: str | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
         "reason": new.reason,
         "error": new.error,
         "finish_reason": item.finish_reason,
-        "prompt_hash": new.prompt_hash,
+        "version": new.version,
         "model": new.model,
         "response": item.response or None,
         "response_finish_reason": "stop" if item.response else None,

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 2
-UPGRADABLE = frozenset({1})  # versions that only lack tables
+SCHEMA_VERSION = 3
+
+UPGRADES: dict[int, tuple[str, ...]] = {
+    1: (),
+    2: (
+        "ALTER TABLE runs ADD COLUMN versions JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE candidates RENAME COLUMN prompt_hash TO version",
+        "ALTER TABLE reviews RENAME TO reviews_by_candidate",
+    ),
+}
+"""What turns a ledger of a version into one of the next; tables that are missing then are made as they stand below."""
 
 metadata = MetaData()
 
@@ -28,6 +37,7 @@ runs = Table(
     Column("status", String(16), nullable=False),  # running, done, abandoned
     Column("decisions", String(16), nullable=False),
     Column("config", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),  # of plugins and models, by what messages call them
     Column("seeds_bad", Integer, nullable=False, default=0),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("started_at", String(32), nullable=False),
@@ -77,7 +87,7 @@ candidates = Table(
     Column("reason", Text),  # why nothing could be extracted
     Column("error", Text),  # the exception that ended this candidate
     Column("finish_reason", String(16), nullable=False),
-    Column("prompt_hash", String(16)),
+    Column("version", Text),  # of the operator: its code, prompt and parameters
     Column("model", Text, nullable=False),
     Column("response", Text),  # null until the critic has it
     Column("response_finish_reason", String(16)),
@@ -120,11 +130,11 @@ figures = Table(
     Column("value", Float, nullable=False),
 )
 
-# What a person decided, by candidate and for all runs of the directory: nobody is asked the same twice.
+# What a person decided, by what was shown and for all runs of the directory: nobody is asked the same twice.
 reviews = Table(
     "reviews",
     metadata,
-    Column("candidate_id", String(16), primary_key=True),
+    Column("key", String(16), primary_key=True),
     Column("decision", String(8), nullable=False),  # keep, reject, edit, pass
     Column("reason", Text, nullable=False),
     Column("instruction", Text),  # of an edit

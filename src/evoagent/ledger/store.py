@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, RowMapping, Select, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Integer, RowMapping, Select, and_, bindparam, exists, func, select, tuple_, update
 
 from evoagent.ledger import schema
 from evoagent.ledger.database import Database
@@ -53,6 +53,7 @@ class Store:
         run_id: str,
         decisions: str,
         config: Mapping[str, Any],
+        versions: Mapping[str, str],
         seeds: Iterable[Instruction],
         bad: int,
         identity: Mapping[str, str],
@@ -60,6 +61,7 @@ class Store:
         """Open a new run with its seeds as the population of round 1; an unfinished one before it is abandoned.
 
         Args:
+            versions: of plugins and models, by what messages call them.
             identity: settings of the whole directory, stored with its first run.
         """
         runs = schema.runs
@@ -67,6 +69,7 @@ class Store:
             connection.execute(update(runs).where(runs.c.status == "running").values(status="abandoned"))
             number = (connection.scalar(select(func.max(runs.c.number))) or 0) + 1
             row = {"id": run_id, "number": number, "status": "running", "decisions": decisions, "config": dict(config)}
+            row["versions"] = dict(versions)
             row |= {"seeds_bad": bad, "seconds": 0.0, "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
             connection.execute(runs.insert(), [row])
             self.database.insert(connection, schema.meta, [{"key": k, "value": v} for k, v in identity.items()])
@@ -137,8 +140,7 @@ class Store:
         table = schema.candidates
         query = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.round == round, table.c.position > after)
         if undecided:
-            decided = select(schema.verdicts.c.candidate_id).where(schema.verdicts.c.run_id == run_id)
-            query = query.where(table.c.id.not_in(decided))
+            query = query.where(~exists().where(_JUDGED))
         with self.database.transaction() as connection:
             rows = connection.execute(query.order_by(table.c.position).limit(limit)).mappings().all()
             return self._assemble(connection, run_id, rows)
@@ -216,13 +218,14 @@ class Store:
         with self.database.transaction() as connection:
             self.database.insert(connection, schema.scores, rows)
 
-    def reviews(self, candidate_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What a person has decided on these candidates, in whichever run."""
-        table, found = schema.reviews, []
+    def reviews(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What a person has decided, in whichever run, by the key of what was shown."""
+        table = schema.reviews
+        found: dict[str, dict[str, Any]] = {}
         with self.database.transaction() as connection:
-            for start in range(0, len(candidate_ids), PAGE):
-                query = select(table).where(table.c.candidate_id.in_(candidate_ids[start : start + PAGE]))
-                found += [dict(row) for row in connection.execute(query).mappings()]
+            for start in range(0, len(keys), PAGE):
+                query = select(table).where(table.c.key.in_(keys[start : start + PAGE]))
+                found |= {row["key"]: dict(row) for row in connection.execute(query).mappings()}
         return found
 
     def save_reviews(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -324,11 +327,11 @@ class Store:
 
     def dataset(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The survivors as rows of the dataset, in order of round and position."""
-        query = _kept(run_id)
-        offset = 0
+        place, last = tuple_(schema.candidates.c.round, schema.candidates.c.position), (0, -1)
         while True:
+            query = _kept(run_id).where(place > last).limit(PAGE)
             with self.database.transaction() as connection:
-                rows = connection.execute(query.limit(PAGE).offset(offset)).mappings().all()
+                rows = connection.execute(query).mappings().all()
                 scores = self._scores(connection, run_id, [row["id"] for row in rows])
             for row in rows:
                 yield {
@@ -346,7 +349,13 @@ class Store:
                 }
             if len(rows) < PAGE:
                 return
-            offset += PAGE
+            last = (rows[-1]["round"], rows[-1]["position"])
+
+    def dataset_id(self, run_id: str, row: int) -> str | None:
+        """The identifier of a row of the dataset, counted from 1; None where it has fewer."""
+        query = _kept(run_id).with_only_columns(schema.candidates.c.id).offset(row - 1).limit(1)
+        with self.database.transaction() as connection:
+            return connection.scalar(query)
 
     def rounds(self, run_id: str) -> int:
         """The last round that has candidates; 0 before the first."""

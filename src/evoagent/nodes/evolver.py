@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -39,9 +39,9 @@ class Assignment:
 
     @property
     def id(self) -> str:
-        """The candidate's identifier: the same in every run that makes this call."""
+        """The candidate's identifier: the same in every run that makes this call, by the same code and models."""
         parents = ",".join(parent.id for parent in self.parents)
-        return content_id("candidate", parents, self.operator.name, self.round, self.sample)
+        return content_id("candidate", parents, self.operator.name, self.operator.identity, self.round, self.sample)
 
 
 async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
@@ -239,19 +239,10 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewC
         family=assignment.operator.family,
         parents=assignment.parents,
     )
-    return NewCandidate(
-        candidate,
-        assignment.position,
-        model,
-        raw=evolution.raw,
-        reason=reason,
-        prompt_hash=assignment.operator.prompt_hash,
-    )
+    version = assignment.operator.version
+    return NewCandidate(candidate, assignment.position, model, evolution.raw, reason, version=version)
 
 
 def _failed(assignment: Assignment, model: str, error: Exception) -> NewCandidate:
     empty = _candidate(assignment, model, Evolution("", reason="the operator failed"))
-    message = told(assignment.operator.title, error)
-    return NewCandidate(
-        empty.candidate, assignment.position, model, empty.raw, empty.reason, message, empty.prompt_hash
-    )
+    return replace(empty, error=told(assignment.operator.title, error))

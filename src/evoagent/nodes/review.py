@@ -1,7 +1,7 @@
 """A person's decisions before the eliminator's: keep, reject with a reason, edit, or leave it to the rules.
 
-The graph stops with LangGraph's `interrupt`; whoever resumes it answers. Decisions go into the ledger by candidate, so
-a later run over the same directory does not ask again.
+The graph stops with LangGraph's `interrupt`; whoever resumes it answers. Decisions go into the ledger by what was
+shown, so a later run over the same directory does not ask again, unless a candidate's texts have changed.
 """
 
 from __future__ import annotations
@@ -72,13 +72,15 @@ async def review(
         UserError: what is `given` are no decisions on candidates of this round.
     """
     store, run = context.store, context.store.database.run
-    ids = {stored.candidate.id for stored in pending if stored.candidate.operator != RULE}
-    known = {row["candidate_id"]: _from_row(row) for row in await run(store.reviews, sorted(ids))}
+    keys = {stored.candidate.id: _key(stored.candidate) for stored in pending if stored.candidate.operator != RULE}
+    ids = keys.keys()
+    rows = await run(store.reviews, sorted(keys.values()))
+    known = {id: _from_row(rows[key]) for id, key in keys.items() if key in rows}
 
     async def save(decisions: Mapping[str, Decision]) -> None:
         new = {id: decision for id, decision in decisions.items() if id not in known}
         known.update(new)
-        await run(store.save_reviews, [_row(id, decision) for id, decision in new.items()])
+        await run(store.save_reviews, [_row(keys[id], decision) for id, decision in new.items()])
 
     given_decisions, problems = _parse(given, ids)
     if problems:
@@ -141,7 +143,7 @@ def _texts(candidate: Candidate) -> dict[str, str]:
     return {name: shortened(text, SHOWN_CHARACTERS) for name, text in texts.items()}
 
 
-def _parse(answer: Any, ids: set[str]) -> tuple[dict[str, Decision], list[str]]:
+def _parse(answer: Any, ids: Set[str]) -> tuple[dict[str, Decision], list[str]]:
     """Decisions on `ids` from what a person sent, and what is wrong with it."""
     if not isinstance(answer, Mapping):
         return {}, [f'found {answer!r:.80}, expected decisions by id, or "rest"']
@@ -160,9 +162,14 @@ def _from_row(row: Mapping[str, Any]) -> Decision:
     return Decision(**{name: row[name] for name in names})
 
 
-def _row(id: str, decision: Decision) -> dict[str, Any]:
+def _key(candidate: Candidate) -> str:
+    """What a decision is remembered by: all that a person was shown of the candidate."""
+    return content_id("review", candidate.id, candidate.instruction, candidate.input, candidate.response)
+
+
+def _row(key: str, decision: Decision) -> dict[str, Any]:
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"candidate_id": id, **decision.model_dump(), "at": at}
+    return {"key": key, **decision.model_dump(), "at": at}
 
 
 def verdicts(decisions: Mapping[str, Decision], pending: Iterable[StoredCandidate]) -> dict[str, Verdict]:

@@ -1,0 +1,193 @@
+"""What decides an operator's output has changed between two runs of a directory: nothing old is taken for new."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evoagent.configfile import load_config
+from evoagent.errors import EngineError, UserError
+from evoagent.events import Event, Notice
+from evoagent.models.engines.scripted import ScriptedEngine
+from evoagent.models.requests import GenerateRequest
+from evoagent.plugins.manager import PluginManager
+from evoagent.session import open_run, run_graph
+from evoagent.testing import Script
+
+PROMPT = """---
+name: {name}
+family: depth
+method: asks for more
+---
+Rewrite {word}: {{{{ instruction }}}}
+"""
+
+MODULE = """
+import evoagent
+from evoagent import Evolution, Operator, OperatorSpec
+
+class Mine(Operator):
+    async def evolve(self, parent, models):
+        draft = await models.evolver.generate(parent.instruction)
+        return Evolution(draft.text + " {word}")
+
+@evoagent.hookimpl
+def evoagent_operators():
+    yield OperatorSpec(name="mine", factory=Mine, summary="mine", needs=("evolver.generate",))
+"""
+
+
+class Dies(Script):
+    """Answers `left` requests, then the engine is gone."""
+
+    left = 1_000_000
+
+    def generate(self, request: GenerateRequest) -> str:
+        Dies.left -= 1
+        if Dies.left < 0:
+            raise EngineError("the engine is gone")
+        return super().generate(request)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Dies, "left", 1_000_000)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # where the module lies is added to it
+    (tmp_path / "prompts").mkdir()
+    write(tmp_path, "harder")
+    rows = [{"instruction": f"Describe thing {n}.", "output": f"Thing {n} is blue."} for n in range(30)]
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def write(folder: Path, word: str) -> None:
+    (folder / "prompts" / "ask.md").write_text(PROMPT.format(name="ask", word=word))
+    (folder / "mine.py").write_text(MODULE.format(word=word))
+    sys.modules.pop("mine", None)
+
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    async def start(out: str, operator: str, told: list[str] | None = None, person: Any = None, **more: Any) -> bytes:
+        options = {"script": f"{__name__}:Dies", "batch": 4}
+        values = {
+            "seeds": {"path": "seeds.jsonl"},
+            "models": {
+                "evolver": {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
+            },
+            "evolver": {"operators": [operator], "prompts": "prompts", "style": "plain"},
+            "eliminator": {"rules": ["extracted"]},
+            "stop": {"rounds": 2},
+            "plugins": ["mine"],
+            "window": 8,
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(values | more))
+        manager = PluginManager().load()
+        loaded = load_config(folder / "config.yaml", {}, manager)
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Notice) and told is not None:
+                told.append(event.message)
+
+        async with open_run(loaded.config, loaded.base, folder / out, manager, listen=listen) as context:
+            await run_graph(context, person)
+        return (folder / out / "dataset" / "train.jsonl").read_bytes()
+
+    return start
+
+
+def versions(directory: Path) -> set[str]:
+    """Of the candidates of the newest run."""
+    with closing(sqlite3.connect(directory / "ledger.db")) as ledger:
+        newest = "select id from runs order by number desc limit 1"
+        return {version for (version,) in ledger.execute(f"select version from candidates where run_id = ({newest})")}
+
+
+@pytest.mark.parametrize("operator", ["ask", "mine"])
+@pytest.mark.parametrize("answered", [17, 75])
+async def test_edited_between_kill_and_resume(folder: Path, run: Run, operator: str, answered: int) -> None:
+    Dies.left = answered
+    with pytest.raises(EngineError):
+        await run("run", operator)
+    old = versions(folder / "run")
+    Dies.left = 1_000_000
+    write(folder, "rarer")
+    told: list[str] = []
+    resumed = await run("run", operator, told)
+    assert [f"operator {operator}" in line for line in told if "changed since the run before" in line] == [True]
+    new = versions(folder / "run")
+    assert len(old) == len(new) == 1
+    assert old != new, "no candidate of this run is of the old version"
+    assert resumed == await run("fresh", operator), "the dataset of a run that knows the new version only"
+    assert new.pop() in (folder / "run" / "dataset" / "README.md").read_text()
+
+
+async def test_nothing_changed_goes_on(folder: Path, run: Run) -> None:
+    Dies.left = 17
+    with pytest.raises(EngineError):
+        await run("run", "ask")
+    Dies.left = 1_000_000
+    told: list[str] = []
+    assert await run("run", "ask", told) == await run("fresh", "ask")
+    assert not [line for line in told if "changed" in line]
+    with closing(sqlite3.connect(folder / "run" / "ledger.db")) as ledger:
+        assert ledger.execute("select count(*) from runs").fetchone() == (1,)
+
+
+async def test_other_parameters_of_the_model_folder(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def revised(revision: str) -> None:
+        original = ScriptedEngine.__init__
+
+        def init(self: ScriptedEngine, *args: Any) -> None:
+            original(self, *args)
+            self.identity = f"toy@{revision}:scripted"
+
+        monkeypatch.setattr(ScriptedEngine, "__init__", init)
+
+    revised("one")
+    Dies.left = 17
+    with pytest.raises(EngineError):
+        await run("run", "ask")
+    with closing(sqlite3.connect(folder / "run" / "ledger.db")) as ledger:
+        old = {id for (id,) in ledger.execute("select id from candidates")}
+    revised("two")
+    Dies.left = 1_000_000
+    told: list[str] = []
+    resumed = await run("run", "ask", told)
+    assert any("models.evolver" in line for line in told)
+    ids = {json.loads(line)["id"] for line in resumed.splitlines()}
+    assert ids
+    assert not ids & old
+    assert resumed == await run("fresh", "ask")
+
+
+async def test_a_review_holds_for_what_was_shown(folder: Path, run: Run) -> None:
+    shown: list[str] = []
+
+    def keep(question: dict[str, Any]) -> Any:
+        shown.extend(item["evolved"] for item in question["candidates"])
+        return {item["id"]: "keep" for item in question["candidates"]}
+
+    more = {"review": True, "critic": {"screen": False}, "stop": {"rounds": 1}}
+    await run("run", "mine", person=keep, **more)
+    first = len(shown)
+    assert first == 30
+    await run("run", "mine", person=keep, **more)
+    assert len(shown) == first, "nobody is asked the same twice"
+    write(folder, "rarer")
+    await run("run", "mine", person=keep, **more)
+    assert len(shown) == 2 * first, "another text is another question"
+    assert all(text.endswith("rarer") for text in shown[first:])
+    with pytest.raises(UserError, match="belongs to another run"):
+        await run("run", "ask", person=keep, **more)
