@@ -120,15 +120,17 @@ def repeated_share(text: str, size: int = 3) -> float:
 
 def longest_copy(text: Sequence[str], source: Sequence[str], common: Collection[str] = ()) -> int:
     """Size of the greatest run of words that `text` and `source` share, words of `common` not counted."""
-    best, previous = 0, [0] * (len(source) + 1)
-    for word in text:
-        row = [0] * (len(source) + 1)
-        gain = word not in common
-        for column, other in enumerate(source, 1):
-            if word == other:
-                row[column] = previous[column - 1] + gain
-                best = max(best, row[column])
-        previous = row
+    import numpy as np
+
+    longer, shorter = (text, source) if len(text) > len(source) else (source, text)
+    numbers = {word: number for number, word in enumerate(set(longer))}
+    column = np.array([numbers[word] for word in longer])
+    best, row = 0, np.zeros(len(longer) + 1, dtype=np.int64)
+    # Row by row of the table of runs that end at two words, a row at once.
+    for word in shorter:
+        same = column == numbers.get(word, -1)
+        row[1:] = np.where(same, row[:-1] + (word not in common), 0)
+        best = max(best, int(row.max()))
     return best
 
 

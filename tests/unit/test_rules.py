@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evoagent.datasets.forms import MAX_CHARS
 from evoagent.eliminators.base import Eliminator
 from evoagent.eliminators.language import Language, LanguageConfig, language_of
 from evoagent.eliminators.responses import EmptyResponse, Refusal
@@ -26,7 +30,7 @@ from evoagent.eliminators.template_leak import TemplateLeak, TemplateLeakConfig
 from evoagent.errors import ConfigError
 from evoagent.models.requests import Completion, Message
 from evoagent.records import Candidate, Instruction, Verdict
-from evoagent.text import starts_as_order
+from evoagent.text import longest_copy, starts_as_order
 
 PARENT = "Name a tree that grows in Norway."
 
@@ -348,3 +352,52 @@ async def test_the_method_of_gain_can_be_chosen() -> None:
 )
 def test_equality_is_read_strictly(reply: str, equal: bool | None) -> None:
     assert parse_equality(reply) is equal
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "the"]), max_size=12)
+
+
+@given(WORDS, WORDS, st.sets(st.sampled_from(["a", "the"])))
+def test_the_longest_copy_is_that_of_a_plain_search(text: list[str], source: list[str], common: set[str]) -> None:
+    def gain(start: int, other: int) -> int:
+        total = 0
+        for left, right in zip(text[start:], source[other:], strict=False):
+            if left != right:
+                break
+            total += left not in common
+        return total
+
+    expected = max((gain(i, j) for i in range(len(text)) for j in range(len(source))), default=0)
+    assert longest_copy(text, source, common) == expected
+
+
+@given(WORDS.filter(bool), WORDS.filter(bool))
+async def test_unchanged_measures_rouge_l(child: list[str], parent: list[str]) -> None:
+    table = [[0] * (len(parent) + 1) for _ in range(len(child) + 1)]
+    for i, left in enumerate(child):
+        for j, right in enumerate(parent):
+            table[i + 1][j + 1] = table[i][j] + 1 if left == right else max(table[i][j + 1], table[i + 1][j])
+    recall, precision = table[-1][-1] / len(parent), table[-1][-1] / len(child)
+    f1 = 2 * precision * recall / (precision + recall) if recall else 0.0
+    seed = Instruction("parent", " ".join(parent))
+    verdict = await Unchanged(UnchangedConfig(max_similarity=1e-9)).judge(
+        Candidate("child", " ".join(child), seed, "ask", 1), Models()
+    )
+    assert verdict.kept == (f1 == 0)
+    if f1:
+        assert verdict.figure == pytest.approx(f1)
+
+
+@pytest.mark.timeout(20)
+async def test_the_longest_seed_that_there_may_be() -> None:
+    words = [f"word{number % 2999}" for number in range(15_000)]
+    seed = Instruction("parent", " ".join(words)[:MAX_CHARS])
+    candidate = Candidate("child", " ".join(words[7:])[:20_000], seed, "ask", 1)
+    tracemalloc.start()
+    try:
+        verdict = await Unchanged(UnchangedConfig(max_similarity=0.1)).judge(candidate, Models())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not verdict.kept
+    assert peak < 50e6

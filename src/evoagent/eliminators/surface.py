@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any
 
 from pydantic import Field
 
@@ -165,16 +163,7 @@ def compared(candidate: Candidate) -> tuple[str, str]:
 
 
 def _rouge_l(child: str, parent: str) -> float:
-    return float(_scorer().score(parent, child)["rougeL"].fmeasure)
+    """F1 of the longest common subsequence: 2 LCS / (m + n), which is the normalised similarity by indels."""
+    from rapidfuzz.distance import Indel
 
-
-@lru_cache(maxsize=1)
-def _scorer() -> Any:
-    from rouge_score import rouge_scorer
-
-    class Words:
-        # The library's own tokenizer knows Latin letters only.
-        def tokenize(self, text: str) -> list[str]:
-            return text.split()
-
-    return rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words())
+    return Indel.normalized_similarity(child.split(), parent.split())

@@ -61,6 +61,9 @@ class Database:
             if not read_only:
                 self._prepare()
             self._check_version()
+            if self._engine.dialect.name == "sqlite" and not read_only:
+                with self.transaction() as connection:  # not before: it would change a file that is not ours
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         except Exception:
             self.close()
             raise
@@ -147,7 +150,6 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
-        cursor.execute("PRAGMA journal_mode=WAL")
         # NORMAL survives a killed process. A power cut can lose the last transactions; LangGraph's checkpoints are in
         # the same file, so no node is remembered as done whose rows are gone.
         cursor.execute("PRAGMA synchronous=NORMAL")
