@@ -16,7 +16,7 @@ from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
 from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.manager import PluginManager
-from evoagent.rundir import LEDGER, require_run
+from evoagent.rundir import LEDGER, check_output, require_run
 
 
 @contextmanager
@@ -52,8 +52,8 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     spec = manager.get("exporter", format)
     convert = _named(manager.create(spec, {}), format, manager.label(spec))
     target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
+    check_output(target)
     with reading(directory) as (store, record):
-        target.parent.mkdir(parents=True, exist_ok=True)
         return target, export(store.dataset(record.id), format, target, convert)
 
 

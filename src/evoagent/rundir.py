@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from evoagent.config import NOT_IDENTITY, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
 from evoagent.datasets.seeds import SeedBatch
+from evoagent.datasets.writer import replacing
 from evoagent.errors import UserError
 from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
@@ -36,10 +37,33 @@ def check_directory(directory: Path, resume: Resume) -> None:
     has_run = (directory / LEDGER).exists()
     if not has_run and directory.is_dir() and any(item.name != ".lock" for item in directory.iterdir()):
         raise UserError(f"{directory}: is not empty and holds no {LEDGER}, so it is no run; choose another --out")
+    for path in (*own_files(directory), directory / "dataset"):
+        if path.is_symlink():
+            raise UserError(f"{path}: is a symbolic link, and a run writes through none")
     if has_run and resume == "never":
         raise UserError(f"{directory}: holds a run already; choose another --out, or --resume auto to go on with it")
     if not has_run and resume == "always":
         raise UserError(f"{directory}: holds no run to resume")
+
+
+def own_files(directory: Path) -> list[Path]:
+    """What a run writes, and goes on from."""
+    ledger = [LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"]
+    dataset = [f"dataset/{name}" for name in ("train.jsonl", "train.parquet", "README.md")]
+    return [directory / name for name in (*ledger, EVENTS, "config.yaml", ".lock", *dataset)]
+
+
+def check_output(out: Path, *inputs: Path) -> None:
+    """Refuse to write to `out` what would replace a file of a run, or one of `inputs`.
+
+    Raises:
+        UserError: it would.
+    """
+    runs = [folder for folder in (out.parent, out.parent.parent) if (folder / LEDGER).exists()]
+    for path in (*inputs, *(path for run in runs for path in own_files(run))):
+        if path.resolve() == out.resolve() or (out.exists() and path.exists() and out.samefile(path)):
+            what = "is read" if path in inputs else "belongs to the run"
+            raise UserError(f"{out}: {what}, and would be replaced; choose another name")
 
 
 def require_run(directory: Path) -> Path:
@@ -145,9 +169,8 @@ def choose_run(
 
 
 def _write_config(directory: Path, config: RunConfig) -> None:
-    partial = directory / "config.yaml.partial"
-    partial.write_text(dump_yaml(config), encoding="utf-8")
-    os.replace(partial, directory / "config.yaml")
+    with replacing(directory / "config.yaml") as (partial,):
+        partial.write_text(dump_yaml(config), encoding="utf-8")
 
 
 def _anchored(config: RunConfig, base: Path) -> RunConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 
 from evoagent.config import SeedsConfig
 from evoagent.datasets import CardFacts, ModelFact, read_rows, read_seeds, write_dataset
-from evoagent.datasets.writer import COLUMNS
-from evoagent.errors import EvoAgentError
+from evoagent.datasets.writer import COLUMNS, replacing
+from evoagent.errors import EvoAgentError, UserError
 
 CARD = CardFacts(
     name="haiku-run",
@@ -141,11 +142,32 @@ def test_a_refusing_system_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
-    """A real write into a device that is always full."""
-    (tmp_path / ".train.jsonl.partial").symlink_to("/dev/full")
-    with pytest.raises(EvoAgentError, match="cannot be written: No space left on device"):
-        write_dataset(tmp_path, [row(number) for number in range(100)], CARD)
+    """Real writes beyond a size fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(EvoAgentError, match="cannot be written: File too large") as caught:
+            write_dataset(tmp_path, [row(number) for number in range(100)], CARD)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_cannot_be_is_the_users_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written: File name too long"), replacing(tmp_path / ("x" * 300)):
+        raise AssertionError("nothing can be written there")
+
+
+def test_a_link_at_the_name_beside_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    with replacing(tmp_path / "out") as (first,):
+        name = first.name
+    (tmp_path / name).symlink_to(tmp_path / "mine")
+    with replacing(tmp_path / "out") as (partial,):
+        partial.write_text("new")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "out").read_text() == "new"
 
 
 def test_the_card_says_how_it_was_made(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evoagent.datasets.card import CardFacts, Tally, render_card
-from evoagent.errors import EvoAgentError
+from evoagent.errors import EvoAgentError, UserError
 
 COLUMNS = (
     "id",
@@ -144,12 +144,18 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
     """Names beside `paths` to write to; they take the places of `paths` when the block ends well, and go if not.
 
     Raises:
-        EvoAgentError: the system refuses, for example because the disk is full.
+        UserError: there can be no such file: its name is too long, its folder cannot be written.
+        EvoAgentError: the system refuses later on, for example because the disk is full.
     """
-    partial = [path.with_name(f".{path.name}.partial") for path in paths]
+    partial = [path.with_name(f".{path.name}.evoagent-partial") for path in paths]
     try:
-        for path in paths:
+        for path, temporary in zip(paths, partial, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)  # of a killed process; and a link is not written through
+            temporary.touch()
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    try:
         yield partial
         for temporary in partial:
             with temporary.open("rb+") as file:
@@ -157,6 +163,8 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
         for temporary, path in zip(partial, paths, strict=True):
             os.replace(temporary, path)
     except OSError as error:
+        if error.filename not in (None, *map(str, (*partial, *paths))):
+            raise  # not of these files
         place = error.filename or paths[0].parent
         raise EvoAgentError(f"{place}: cannot be written: {error.strerror or error}") from error
     finally:
