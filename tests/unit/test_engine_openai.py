@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import math
+import re
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from evoagent.config import ModelConfig
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
@@ -35,14 +40,18 @@ def chat(content: Any = "hi", finish: Any = "stop", **more: Any) -> dict[str, An
 
 
 class Server(ThreadingHTTPServer):
-    """Answers every POST with `answer(path, body)`: (status, headers, payload) or bytes to write as they are."""
+    """Answers every POST with `answer(path, body)`: (status, headers, payload) or bytes to write as they are.
+
+    What it answers to the list of models is `models`.
+    """
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, answer: Callable[[str, dict[str, Any]], Any]) -> None:
+    def __init__(self, answer: Callable[[str, dict[str, Any]], Any], models: Any = (200, {}, {"data": []})) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answer = answer
+        self.answer, self.models = answer, models
+        self.listed = 0
         self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
@@ -60,7 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._reply(200, {}, {"data": []})
+        self.server.listed += 1
+        self._answer(self.server.models)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -73,6 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             with self.server.lock:
                 self.server.busy -= 1
+        self._answer(answer)
+
+    def _answer(self, answer: Any) -> None:
         if isinstance(answer, bytes):
             self.wfile.write(answer)
             self.close_connection = True
@@ -94,12 +107,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 @asynccontextmanager
 async def serving(
-    answer: Callable[[str, dict[str, Any]], Any], **options: Any
+    answer: Callable[[str, dict[str, Any]], Any],
+    models: Any = (200, {}, {"data": []}),
+    url: Callable[[Server], str | None] = lambda server: server.url,
+    **options: Any,
 ) -> AsyncIterator[tuple[OpenAIEngine, Server]]:
-    server = Server(answer)
+    server = Server(answer, models)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     engine = OpenAIEngine(
-        ModelConfig(engine="openai", model="tiny"), SOURCE, OpenAIOptions(base_url=server.url, **options)
+        ModelConfig(engine="openai", model="tiny"), SOURCE, OpenAIOptions(base_url=url(server), **options)
     )
     try:
         await engine.start()
@@ -247,9 +263,12 @@ async def test_odd_figures_and_characters_are_tolerated(usage: Any) -> None:
     outcome.text.encode()
 
 
-async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_endless_answer_is_cut_off(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evoagent.models.engines.openai_wire.MAX_BODY", 100_000)
-    async with serving(lambda *_: (200, {}, b" " * 5_000_000)) as (engine, _):
+    blank = b" " * 5_000_000
+    answer = (200, {"Content-Encoding": "gzip"}, gzip.compress(blank)) if packed else (200, {}, blank)
+    async with serving(lambda *_: answer) as (engine, _):
         outcome = await ask(engine)
     assert isinstance(outcome, RequestError)
     assert "100000 bytes" in str(outcome)
@@ -299,10 +318,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def test_no_server_at_the_start_is_said_at_once_without_the_password() -> None:
-    options = OpenAIOptions(base_url=f"http://me:hush@127.0.0.1:{free_port()}/v1")
-    engine = OpenAIEngine(ModelConfig(engine="openai", model="tiny"), SOURCE, options)
-    with pytest.raises(EngineError, match="no server answers") as caught:
+async def test_no_server_at_the_start_is_said_at_once_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("EVOAGENT_OPENAI_BASE_URL", f"http://me:hush@127.0.0.1:{port}/v1")
+    engine = OpenAIEngine(ModelConfig(engine="openai", model="tiny"), SOURCE, OpenAIOptions())
+    with pytest.raises(EngineError, match=f"no server answers at http://127.0.0.1:{port}/v1") as caught:
         await engine.start()
     assert "hush" not in str(caught.value)
     await engine.close()
@@ -325,8 +345,13 @@ async def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         OpenAIEngine(model, SOURCE, OpenAIOptions())
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
         OpenAIEngine(model, SOURCE, OpenAIOptions(base_url="http://x/v1", api_key_env="NO_SUCH_KEY"))
-    with pytest.raises(ConfigError, match="https"):
-        OpenAIEngine(model, SOURCE, OpenAIOptions(base_url="localhost:8000"))
+    for wrong in ("localhost:8000", "ftp://x/v1", "http:///v1", "http://x:port/v1", "http://[::1/v1"):
+        with pytest.raises(ConfigError, match="https"):
+            OpenAIEngine(model, SOURCE, OpenAIOptions(base_url=wrong))
+    monkeypatch.setenv("NO_ASCII_KEY", "sk-sécret-1234")
+    with pytest.raises(ConfigError, match="NO_ASCII_KEY") as caught:
+        OpenAIEngine(model, SOURCE, OpenAIOptions(base_url="http://x/v1", api_key_env="NO_ASCII_KEY"))
+    assert "cret" not in str(caught.value)
     monkeypatch.setenv("EVOAGENT_OPENAI_BASE_URL", "http://x/v1")
     engine = OpenAIEngine(model, SOURCE, OpenAIOptions())
     assert engine.capabilities == {"generate"}
@@ -440,3 +465,199 @@ async def test_loss_by_echo_puts_the_boundary_by_offsets() -> None:
 async def test_a_server_without_echo_is_refused(logprobs: Any) -> None:
     async with serving(lambda *_: (200, {}, {"choices": [{"logprobs": logprobs}]}), loss="echo") as (engine, _):
         assert isinstance((await engine.loss([LossRequest("abc", "xy")]))[0], RequestError)
+
+
+KEY = "sk-9F8e/7D6c+5B4a"
+CORE = "9F8e7D6c5B4a"  # what is left of it in whatever spelling
+ESCAPED = "".join(f"\\u{ord(char):04X}" for char in KEY)
+
+
+def shows_key(text: str) -> bool:
+    """Whether a key can be read in `text`, whatever the punctuation between its parts."""
+    plain = re.sub(r"\\+u00([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), text)
+    return CORE in re.sub(r"[^a-zA-Z0-9]", "", plain) or b64encode(KEY.encode()).decode()[:20] in text
+
+
+async def leak(answer: Any, monkeypatch: pytest.MonkeyPatch, **options: Any) -> str:
+    """All that comes out of the engine when a server quotes the key."""
+    monkeypatch.setenv("TINY_KEY", KEY)
+    asks_loss = options.get("loss", "none") != "none"
+    async with serving(lambda *_: answer, api_key_env="TINY_KEY", **options) as (engine, server):
+        try:
+            outcome = (await engine.loss([LossRequest("abc", "xy")]))[0] if asks_loss else await ask(engine)
+        except EngineError as error:
+            outcome = error
+        headers = {name.lower(): value for name, value in server.seen[0][2].items()}
+    assert headers["authorization"] == f"Bearer {KEY}"
+    return repr(outcome)
+
+
+@pytest.mark.parametrize(
+    ("answer", "around"),
+    [
+        ((200, {}, {"error": f"no model for Authorization: Bearer {KEY}"}), "no model for Authorization: Bearer ***"),
+        ((200, {}, {"error": {"message": "no", "headers": {"authorization": KEY}}}), "'***'"),
+        ((200, {}, {"choices": [], "request": {"headers": [f"Bearer {KEY}"]}}), "Bearer ***"),
+        ((200, {}, f"<html>Bearer {KEY} is refused</html>".encode()), "<html>Bearer *** is refused</html>"),
+        ((200, {}, b"\xff" + KEY.encode()), "***"),
+        ((200, {}, chat(None, f"refused {KEY}")), "refused ***"),
+        ((200, {}, chat(f"I am {KEY}, at your service.")), "I am ***, at your service."),
+        ((400, {}, {"error": {"message": f"who is {KEY}?"}}), "who is ***?"),
+        ((401, {}, f"no access with {KEY}".encode()), "no access with ***"),
+        ((503, {}, {"detail": f"Bearer {KEY}"}), "Bearer ***"),
+        ((301, {"Location": f"https://elsewhere/?key={KEY}"}, b""), "https://elsewhere/?key=***"),
+        (f"HTTP/1.1 {KEY} OK\r\n\r\n".encode(), "***"),
+        (f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode(), "***"),
+    ],
+)
+async def test_a_quoted_key_is_masked_wherever_it_comes_in(
+    answer: Any, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = await leak(answer, monkeypatch)
+    assert not shows_key(outcome)
+    assert around in outcome
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        KEY.replace("/", "\\/"),
+        KEY.replace("+", "\\u002B"),
+        ESCAPED,
+        json.dumps(ESCAPED)[1:-1],
+        b64encode(KEY.encode()).decode(),
+        b64encode(KEY.encode()).decode().rstrip("="),
+    ],
+)
+async def test_a_quoted_key_is_masked_in_every_spelling(spelled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for payload in (
+        '{"choices": [{"message": {"content": "Oh, %s."}}]}',
+        '{"error": "Oh, %s."}',
+        '{"choices": [], "key": "Oh, %s."}',
+        "Oh, %s.",
+    ):
+        outcome = await leak((200, {}, (payload % spelled).encode()), monkeypatch)
+        assert not shows_key(outcome)
+        assert re.search(r"Oh, \*\*\*=*\.", outcome)
+
+
+@pytest.mark.parametrize(
+    "payload", [{"error": KEY}, {"tokens": KEY}, {"detail": [KEY]}, f"Bearer {KEY}".encode(), [KEY]]
+)
+async def test_a_key_that_the_tokenizer_quotes_is_masked(payload: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not shows_key(await leak((200, {}, payload), monkeypatch, loss="vllm-prompt-logprobs"))
+
+
+@pytest.mark.parametrize("quoted", [KEY, ESCAPED, b64encode(KEY.encode()).decode()])
+async def test_a_key_that_the_list_of_models_quotes_is_masked(quoted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_KEY", KEY)
+    for models in ((401, {}, f'{{"error": "no {quoted}"}}'.encode()), f"HTTP/1.1 {KEY}\r\n\r\n".encode()):
+        with pytest.raises(EngineError, match=r"\*\*\*") as caught:
+            async with serving(lambda *_: None, models, api_key_env="TINY_KEY"):
+                pytest.fail("it has started")
+        assert not shows_key(str(caught.value))
+
+
+async def test_a_key_that_is_a_common_word_is_masked_as_a_header_has_it_and_texts_keep_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TINY_KEY", "1\n")
+    answers = replay((200, {}, chat("1 and 1 is 11")), (200, {}, {"error": "Authorization: Bearer 1"}))
+    async with serving(answers, api_key_env="TINY_KEY") as (engine, server):
+        assert await ask(engine) == Completion("1 and 1 is 11")
+        assert str(await ask(engine)).endswith("Authorization: ***")
+    assert server.seen[0][2]["Authorization"] == "Bearer 1"
+
+
+@pytest.mark.parametrize(
+    ("login", "plain", "spellings"),
+    [
+        (
+            "me:hush%2F%C3%BC%40ever",
+            "me:hush/ü@ever",
+            ["hush/ü@ever", "hush\\/\\u00fc@ever", "me:hush%2F%C3%BC%40ever"],
+        ),
+        ("hush-1234", "hush-1234:", ["hush-1234"]),
+        ('me:h"u\\sh', 'me:h"u\\sh', ['h\\"u\\\\sh', "h\\u0022u\\u005csh"]),
+    ],
+)
+async def test_a_login_of_the_environment_is_sent_as_basic_and_shown_nowhere(
+    login: str, plain: str, spellings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def url(server: Server) -> None:
+        monkeypatch.setenv("EVOAGENT_OPENAI_BASE_URL", server.url.replace("//", f"//{login}@"))
+
+    monkeypatch.setenv("TINY_KEY", KEY)
+    basic = b64encode(plain.encode()).decode()
+    said = [f"Basic {basic}", KEY, *spellings]
+    answers = replay(*((200, {}, f'{{"error": "no, {text}"}}'.encode()) for text in said))
+    async with serving(answers, url=url, api_key_env="TINY_KEY") as (engine, server):
+        outcomes = [str(await ask(engine)) for _ in said]
+    assert server.seen[0][2]["Authorization"] == f"Basic {basic}"
+    assert all(re.search(r"\*\*\*=*$", outcome) for outcome in outcomes), outcomes
+    assert not any(word in str(outcomes) for word in ("hush", "sh", basic.rstrip("="), KEY))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["http://me:hu/sh@x/v1", "http://me:12/sh@x/v1", "me:hush@x:80/v1", "ftp://me:hush@x", "http://me:hush@"]
+)
+async def test_an_address_that_cannot_be_read_is_told_without_its_password(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOAGENT_OPENAI_BASE_URL", wrong)
+    with pytest.raises(ConfigError, match="EVOAGENT_OPENAI_BASE_URL of engine `openai` is no address") as caught:
+        OpenAIEngine(ModelConfig(engine="openai", model="tiny"), SOURCE, OpenAIOptions())
+    assert not re.search("hu|sh|12", str(caught.value))
+    with pytest.raises(ValidationError, match="in the environment variable EVOAGENT_OPENAI_BASE_URL") as refused:
+        OpenAIOptions(base_url=wrong)
+    assert not re.search("hush|sh@", str(refused.value))
+
+
+async def test_a_redirect_is_refused_and_what_it_leads_to_is_asked_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_KEY", KEY)
+    async with serving(lambda *_: (200, {}, chat())) as (_, other):
+        before = other.listed
+        there = {"Location": f"{other.url}/chat/completions"}
+        for status in (301, 302, 303, 307, 308):
+            answer = (status, there, b"")
+            async with serving(lambda *_, answer=answer: answer, answer, api_key_env="TINY_KEY") as (engine, _):
+                with pytest.raises(EngineError, match=f"answered {status}, see {other.url}"):
+                    await ask(engine)
+        assert (other.seen, other.listed) == ([], before)
+
+
+async def test_the_proxy_of_the_environment_is_used_and_its_password_masked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine model.invalid login me password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))  # not ours to send
+
+    def url(server: Server) -> str:
+        monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:proxyhush@").removesuffix("/v1"))
+        return "http://model.invalid/v1"
+
+    login = b64encode(b"me:proxyhush").decode()
+    answers = replay((200, {}, chat()), (407, {}, f"proxyhush is Basic {login}".encode()))
+    async with serving(answers, url=url) as (engine, server):
+        assert await ask(engine) == Completion("hi")
+        refused = await ask(engine)
+    assert str(refused) == "the server answered 407: *** is Basic ***"
+    path, _, headers = server.seen[0]
+    assert path == "http://model.invalid/v1/chat/completions"
+    assert (headers["Proxy-Authorization"], headers["Authorization"]) == (f"Basic {login}", "Bearer EMPTY")
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with serving(lambda *_: (200, {}, chat())) as (engine, server):
+        assert await ask(engine) == Completion("hi")
+    assert server.seen[0][0] == "/v1/chat/completions"
+
+
+async def test_connections_are_kept() -> None:
+    ports = set()
+    async with serving(lambda *_: (200, {}, chat()), concurrency=2) as (engine, server):
+        verify = server.verify_request
+        server.verify_request = lambda request, address: bool(ports.add(address)) or verify(request, address)  # type: ignore[method-assign]
+        for _ in range(5):
+            await engine.generate([HELLO] * 4)
+    assert len(server.seen) == 20
+    assert len(ports) <= 2

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from evoagent.config import ModelConfig, Strict
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
 from evoagent.models.engines import openai_wire as wire
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
+from evoagent.models.engines.http import HttpServer
 from evoagent.models.engines.scoring_text import PLACEHOLDER, ScoringIds, cut_ids, scoring_text, to_loss
 from evoagent.models.requests import Completion, Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest, Verb
 
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
 
 BASE_URL_VARIABLE = "EVOAGENT_OPENAI_BASE_URL"
 _PROBE_S = 10.0
-_NO_KEY = "EMPTY"
 
 
 class OpenAIOptions(Strict):
     """Options of the `openai` engine.
 
     Attributes:
-        base_url: the server, up to and with `/v1`; by default what EVOAGENT_OPENAI_BASE_URL says.
+        base_url: the server, up to and with `/v1`; by default what EVOAGENT_OPENAI_BASE_URL says, which may also hold
+            a user and a password: `https://USER:PASSWORD@HOST/v1`.
         api_key_env: name of the environment variable that holds the key; the key itself is written nowhere.
         concurrency: requests at the server at once.
         timeout_s: seconds for one request, from sending it to its last byte.
@@ -40,7 +42,9 @@ class OpenAIOptions(Strict):
         embed: the server has `/v1/embeddings` for this model.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"base_url": "http://localhost:8000/v1"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"base_url": "http://localhost:8000/v1"}]}, hide_input_in_errors=True
+    )
 
     base_url: str | None = None
     api_key_env: str | None = None
@@ -50,22 +54,35 @@ class OpenAIOptions(Strict):
     loss: Literal["none", "vllm-prompt-logprobs", "echo"] = "none"
     embed: bool = False
 
+    @field_validator("base_url")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url is not None and "@" in url:
+            raise ValueError(
+                "holds a user or a password, which the run directory would keep; "
+                f"give the address in the environment variable {BASE_URL_VARIABLE} instead"
+            )
+        return url
+
 
 class OpenAIEngine(Engine):
-    """A model behind a server. Retries are the dispatcher's: the client's own are off."""
+    """A model behind a server. Retries are the dispatcher's."""
 
     def __init__(self, model: ModelConfig, source: ResolvedModel, options: OpenAIOptions) -> None:
         self._options = options
         self._name = model.model or source.name
-        self._url = (options.base_url or os.environ.get(BASE_URL_VARIABLE) or "").rstrip("/")
-        if not self._url:
+        url = options.base_url or os.environ.get(BASE_URL_VARIABLE)
+        if not url:
             raise ConfigError(
                 f"model {self._name!r} with engine `openai` has no server: expected options.base_url, such as "
                 f"http://localhost:8000/v1, or the environment variable {BASE_URL_VARIABLE}"
             )
-        if not self._url.startswith(("http://", "https://")):
-            raise ConfigError(f"base_url of engine `openai` is {self._url!r}; expected http://… or https://…")
-        self._key = self._read_key()
+        try:
+            self._server = HttpServer(url, self._read_key(), options.timeout_s)
+        except ValueError as error:
+            name = "base_url" if options.base_url else BASE_URL_VARIABLE
+            raise ConfigError(f"{name} of engine `openai` {error}") from None
+        self._url = self._server.url
         self.identity = f"{source.name}@{source.revision or 'server'}:{model.dtype}:openai"
         self.parameters = source.parameters
         self.licence = source.licence
@@ -77,40 +94,29 @@ class OpenAIEngine(Engine):
             self.lanes["embed"] = Lane(batch=64, parallel=options.concurrency)
         self.capabilities = frozenset(self.lanes)
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._client: Any = None
         self._frame: str | None = None
 
     async def start(self) -> None:
-        """Open the client and see that a server answers at all.
+        """See that a server answers at all.
 
         Raises:
             EngineError: nothing listens at the address, or the server refuses the key.
         """
-        from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
-
-        self._client = AsyncOpenAI(
-            base_url=self._url, api_key=self._key, max_retries=0, timeout=self._options.timeout_s
-        )
+        await self._server.open()
         try:
-            await self._client.models.with_raw_response.list(timeout=_PROBE_S)
-        except APITimeoutError:
-            pass  # slow is not dead: the first request will show
-        except APIConnectionError as error:
-            raise EngineError(
-                f"no server answers at {self._shown_url}: {self._said(error)}. Start it, or correct base_url"
-            ) from error
-        except APIStatusError as error:
-            if error.status_code in (401, 403):  # no list of models is no fault: some servers have none
-                raise wire.status_error(error.status_code, error.response.headers, self._said(error)) from error
-        except OpenAIError:
-            pass
+            reply = await self._server.ask(f"{self._url}/models", limit=wire.MAX_BODY, timeout_s=_PROBE_S)
+        except (TimeoutError, RequestError):
+            return  # slow is not dead, nor is talkative: the first request will show
+        except ConnectionError as error:
+            said = wire.show(str(error))
+            raise EngineError(f"no server answers at {self._url}: {said}. Start it, or correct base_url") from error
+        if reply.status in (401, 403):  # no list of models is no fault: some servers have none
+            raise wire.status_error(reply.status, reply.headers, wire.said(reply.body))
 
     async def close(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(Exception):
-                await client.close()
+        with contextlib.suppress(Exception):
+            await self._server.close()
 
     async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
         """Complete each prompt: a chat by /chat/completions, a plain text by /completions."""
@@ -148,13 +154,12 @@ class OpenAIEngine(Engine):
             body["prompt"] = request.text
         else:
             raise RequestError("the prompt is empty: expected messages or a text")
-        resource = self._open().chat.completions if chat else self._open().completions
-        answer = await self._send(resource.with_streaming_response.create, body)
+        answer = await self._ask("/chat/completions" if chat else "/completions", body)
         return wire.parse_completion(answer, chat=chat, max_tokens=sampling.max_tokens)
 
     async def _embed(self, requests: Sequence[EmbedRequest]) -> list[Embedding | Exception]:
         body = {"input": [request.text for request in requests], "encoding_format": "float"}
-        answer = await self._send(self._open().embeddings.with_streaming_response.create, body)
+        answer = await self._ask("/embeddings", body)
         return wire.parse_embeddings(answer, len(requests))
 
     async def _score(self, request: LossRequest) -> Loss:
@@ -162,13 +167,8 @@ class OpenAIEngine(Engine):
         scoring = await self._scoring_ids(request)
         losses: list[float | None] = []
         if scoring.target or scoring.context:
-            body = {
-                "prompt": scoring.ids,
-                "temperature": 0,
-                "max_tokens": 1,
-                "extra_body": {"prompt_logprobs": 0},
-            }
-            answer = await self._send(self._open().completions.with_streaming_response.create, body)
+            body = {"prompt": scoring.ids, "temperature": 0, "max_tokens": 1, "prompt_logprobs": 0}
+            answer = await self._ask("/completions", body)
             losses = wire.parse_prompt_logprobs(answer, scoring)
         return to_loss(scoring, losses, per_token=request.per_token)
 
@@ -179,7 +179,7 @@ class OpenAIEngine(Engine):
         if not text:
             return Loss(target_sum=0.0, target_tokens=0)
         body = {"prompt": text, "temperature": 0, "max_tokens": 1, "echo": True, "logprobs": 1}
-        answer = await self._send(self._open().completions.with_streaming_response.create, body)
+        answer = await self._ask("/completions", body)
         return wire.parse_echo(answer, request, text)
 
     async def _scoring_ids(self, request: LossRequest) -> ScoringIds:
@@ -195,82 +195,46 @@ class OpenAIEngine(Engine):
         return cut_ids(ids[layout.text], [ids[layout.text[:cut]] for cut in layout.cuts])
 
     async def _tokenize(self, text: str, *, special: bool) -> list[int]:
-        return wire.parse_ids(await self._send_vllm("tokenize", {"prompt": text, "add_special_tokens": special}))
+        return wire.parse_ids(await self._ask_vllm("/tokenize", {"prompt": text, "add_special_tokens": special}))
 
     async def _render(self, content: str) -> str:
         """A user turn in the model's chat template, as text, up to where the reply begins."""
         turn = {"messages": [{"role": "user", "content": content}], "add_generation_prompt": True}
-        tokens = wire.parse_ids(await self._send_vllm("tokenize", turn))
-        text = (await self._send_vllm("detokenize", {"tokens": tokens})).get("prompt")
+        tokens = wire.parse_ids(await self._ask_vllm("/tokenize", turn))
+        text = (await self._ask_vllm("/detokenize", {"tokens": tokens})).get("prompt")
         if not isinstance(text, str):
             raise TransientError(f"/detokenize sent {type(text).__name__}; expected a text under `prompt`")
         return text
 
-    async def _send_vllm(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _ask_vllm(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Post to one of vLLM's own paths, which lie beside `/v1`."""
-        url = f"{self._url.removesuffix('/v1')}/{path}"
-        client = self._open()
-        async with self._guarded():
-            answer = await client.post(url, cast_to=object, body={"model": self._name} | body)
-        if not isinstance(answer, dict):
-            raise TransientError(f"/{path} sent {type(answer).__name__}; expected a JSON object")
-        return answer
+        return await self._ask(path, body, self._url.removesuffix("/v1"))
 
-    async def _send(self, create: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
-        """Post by the client's `create` and read a bounded answer."""
-        async with self._guarded(), create(model=self._name, **body) as response:
-            raw = bytearray()
-            try:
-                async for chunk in response.iter_bytes():
-                    raw += chunk
-                    if len(raw) > wire.MAX_BODY:
-                        break
-            except Exception as error:  # the client does not wrap what its transport raises here
-                raise TransientError(f"the connection broke in mid-answer: {error!r}") from error
-        if len(raw) > wire.MAX_BODY:
-            raise RequestError(f"the server sent more than {wire.MAX_BODY} bytes for one request")
-        return wire.parse_body(bytes(raw))
-
-    @contextlib.asynccontextmanager
-    async def _guarded(self) -> AsyncIterator[None]:
-        """One of the slots, a limit of time, and every failure as one of ours."""
-        from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
-
-        timeout = self._options.timeout_s
+    async def _ask(self, path: str, body: dict[str, Any], base: str | None = None) -> dict[str, Any]:
+        """Post `body` when one of the slots is free; every failure is one of ours."""
+        if not self._server.is_open:
+            raise EngineError(f"the openai engine of {self._name} is not running: start it first")
+        content = json.dumps({"model": self._name} | body, separators=(",", ":")).encode()
         async with self._slots:
             try:
-                async with asyncio.timeout(timeout):
-                    yield
-            except (APITimeoutError, TimeoutError) as error:
-                raise TransientError(f"{self._shown_url} did not answer within {timeout:g} s") from error
-            except APIConnectionError as error:
-                raise TransientError(f"cannot reach {self._shown_url}: {self._said(error)}") from error
-            except APIStatusError as error:
-                raise wire.status_error(error.status_code, error.response.headers, self._said(error)) from error
-            except (OpenAIError, ValueError, RecursionError) as error:
-                raise TransientError(f"{self._shown_url} sent what cannot be read: {self._said(error)}") from error
+                reply = await self._server.ask((base or self._url) + path, content, limit=wire.MAX_BODY)
+            except TimeoutError as error:
+                raise TransientError(str(error)) from error
+            except ConnectionError as error:
+                raise TransientError(f"cannot reach {self._url}: {wire.show(str(error))}") from error
+        if reply.status >= 300:
+            raise wire.status_error(reply.status, reply.headers, wire.said(reply.body))
+        return wire.parse_body(reply.body)
 
-    def _open(self) -> Any:
-        if self._client is None:
-            raise EngineError(f"the openai engine of {self._name} is not running: start it first")
-        return self._client
-
-    def _read_key(self) -> str:
+    def _read_key(self) -> str | None:
         variable = self._options.api_key_env
         if variable is None:
-            return _NO_KEY
-        key = os.environ.get(variable, "")
+            return None
+        key = os.environ.get(variable, "").strip()
         if not key:
             raise ConfigError(f"the environment variable {variable}, named by api_key_env, is not set")
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError(
+                f"the environment variable {variable}, named by api_key_env, holds no key: expected ASCII"
+            )
         return key
-
-    @property
-    def _shown_url(self) -> str:
-        """The address without the user and password that it may hold."""
-        scheme, _, rest = self._url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
-
-    def _said(self, error: Exception) -> str:
-        """What an error says, without the key: servers quote it."""
-        text = str(error) if error.__cause__ is None else f"{error} ({error.__cause__})"
-        return wire.show(text if self._key == _NO_KEY else text.replace(self._key, "***"))

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -24,10 +25,13 @@ _CHARACTERS_PER_TOKEN = 200  # longer tokens are runs of white space: a text bey
 
 def status_error(status: int, headers: Mapping[str, str], said: str) -> EvoAgentError:
     """The error of an HTTP status of 300 or more."""
+    if status < 400:
+        there = show(headers.get("location", "")) or "nowhere"
+        return EngineError(f"the server answered {status}, see {there}: expected a base_url that leads nowhere else")
     message = f"the server answered {status}: {said}"
     if status in _PASSING or status >= 500:
         return TransientError(message, retry_after=retry_after(headers))
-    if status in _WHOLE or status < 400:
+    if status in _WHOLE:
         return EngineError(f"{message} (expected a server that knows this model, path and key)")
     return RequestError(message)
 
@@ -52,7 +56,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         TransientError: it is none, or only says that something failed.
     """
     try:
-        body = json.loads(raw)
+        body = json.loads(raw.decode("utf-8-sig"))  # bytes it takes as UTF-16 too, in which no key has been masked
     except (ValueError, RecursionError) as error:
         raise TransientError(f"the server sent no JSON: {show(raw.decode('utf-8', 'replace'))}") from error
     if not isinstance(body, dict):
@@ -60,6 +64,16 @@ def parse_body(raw: bytes) -> dict[str, Any]:
     if body.get("error"):
         raise TransientError(f"the server reports an error: {show(str(body['error']))}")
     return body
+
+
+def said(raw: bytes) -> str:
+    """What the body of an error says: its message, or the body as it is."""
+    text = raw.decode("utf-8", "replace")
+    with suppress(ValueError, RecursionError):
+        body = json.loads(text)
+        error = body.get("error", body) if isinstance(body, dict) else body
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    return show(text) or "nothing"
 
 
 def first_choice(body: dict[str, Any]) -> dict[str, Any]:
