@@ -17,6 +17,7 @@ from evoagent.cli.models import app as models
 from evoagent.cli.plugins import app as plugins
 from evoagent.cli.run import run
 from evoagent.cli.score import score
+from evoagent.cli.terminal import open_streams, tell, write
 from evoagent.cli.validate import validate
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from evoagent import __version__
 
-        typer.echo(f"evoagent {__version__}")
+        write(f"evoagent {__version__}")
         raise typer.Exit
 
 
@@ -59,21 +60,23 @@ def _root(
 def main() -> None:
     """Run the command line; errors that are no bugs become one message and an exit code."""
     from evoagent.errors import EvoAgentError
+    from evoagent.failures import explain
     from evoagent.models.engines.threads import wait_passively
 
+    open_streams()
     wait_passively()
     try:
         app()
     except EvoAgentError as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        tell("interrupted")
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever reads our standard output has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        tell(f"error: {where}{error.strerror or explain(error)}")
+        sys.exit(2)
     finally:
         leave()
 

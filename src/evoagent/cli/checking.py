@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import typer
-
+from evoagent.cli.terminal import tell, write, write_json
 from evoagent.errors import UserError
 from evoagent.overrides import apply
 from evoagent.testing.checking.package import find_package
@@ -23,13 +21,13 @@ def check_command(name: str, settings: Sequence[str], model: str | None, limit: 
     for finding in check_package(package, params=params, model=model, limit=limit):
         findings.append(finding)
         if not as_json:
-            typer.echo(str(finding))
+            write(finding)
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        write_json([asdict(finding) for finding in findings])
     else:
         notes = sum(finding.severity == "note" for finding in findings)
-        typer.echo(f"{len(findings)} checks, {errors} failed, {notes} notes", err=True)
+        tell(f"{len(findings)} checks, {errors} failed, {notes} notes")
     if errors:
         sys.exit(1)
 

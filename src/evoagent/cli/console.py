@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from evoagent.cli.terminal import tell, visible
 from evoagent.events import (
     Event,
     NodeFinished,
@@ -70,7 +71,7 @@ class Lines:
             case NodeFinished():
                 text = f"{label(event)}: {event.total} in {event.seconds:.1f} s"
         if text is not None:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
 
 class Bars:
@@ -113,7 +114,7 @@ class Bars:
                 self._rejected += sum(event.rejected.values())
         text = describe(event)
         if text is not None:
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(visible(text), markup=False, highlight=False, emoji=False)
 
     def _balance(self) -> str:
         return f"{self._survivors} kept, {self._rejected} rejected" if self._survivors + self._rejected else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import platform
 import shutil
@@ -19,6 +18,7 @@ from typing import Literal
 import typer
 
 from evoagent.cli.options import JsonOption
+from evoagent.cli.terminal import write, write_json
 from evoagent.models.catalog import CATALOG
 from evoagent.models.source_cache import cache_dir
 from evoagent.models.sources import cached
@@ -45,13 +45,13 @@ def doctor(as_json: JsonOption = False) -> None:
     checks = list(run_checks())
     failed = any(check.status == "fail" for check in checks)
     if as_json:
-        typer.echo(json.dumps({"ok": not failed, "checks": [asdict(check) for check in checks]}, indent=2))
+        write_json({"ok": not failed, "checks": [asdict(check) for check in checks]}, indent=2)
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            typer.echo(f"{check.status:<4}  {check.name:<{width}}  {check.detail}")
+            write(f"{check.status:<4}  {check.name:<{width}}  {check.detail}")
             if check.fix:
-                typer.echo(f"{'':<{width + 6}}  fix: {check.fix}")
+                write(f"{'':<{width + 6}}  fix: {check.fix}")
     if failed:
         raise typer.Exit(1)
 

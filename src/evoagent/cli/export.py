@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evoagent.cli.terminal import tell, write
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
@@ -24,5 +26,5 @@ def export(
     from evoagent.exporting import export_run
 
     path, rows = export_run(run, format, out)
-    typer.echo(f"{rows} rows", err=True)
-    typer.echo(str(path))
+    tell(f"{rows} rows")
+    write(path)

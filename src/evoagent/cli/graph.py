@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evoagent.cli.terminal import write
+
 
 def graph(
     mermaid: Annotated[
@@ -27,13 +29,10 @@ def graph(
     if png is not None:
         from evoagent.cli.picture import draw
 
-        try:
-            png.write_bytes(draw(drawing))
-        except OSError as error:
-            raise UserError(f"{png}: cannot be written: {error.strerror}") from error
-        typer.echo(png)
+        png.write_bytes(draw(drawing))
+        write(png)
     else:
-        typer.echo(drawing.draw_mermaid() if mermaid else DRAWING, nl=not mermaid)
+        write(drawing.draw_mermaid() if mermaid else DRAWING, end="" if mermaid else "\n")
 
 
 DRAWING = """\

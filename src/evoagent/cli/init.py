@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from evoagent.cli.terminal import tell
 from evoagent.errors import EvoAgentError
 from evoagent.resources import configs_dir, prompts_dir
 from evoagent.scaffold.folder import write_folder
@@ -47,7 +48,7 @@ def init(
 ) -> None:
     """Write a project to start from: configuration, prompts, seeds."""
     write_project(folder)
-    typer.echo(f"Next: cd {shlex.quote(str(folder))} && evoagent run config.yaml", err=True)
+    tell(f"Next: cd {shlex.quote(str(folder))} && evoagent run config.yaml")
 
 
 def write_project(folder: Path) -> None:

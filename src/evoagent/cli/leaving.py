@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
 
 WORKERS = "evoagent-worker"  # how the threads behind `asyncio.to_thread` are called
 LEAVE_SECONDS = 5.0  # that tasks and threads get to end
@@ -22,9 +21,6 @@ def leave() -> None:
         if time.monotonic() > deadline:
             error = sys.exception()
             code = error.code if isinstance(error, SystemExit) else int(error is not None)
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError):
-                    stream.flush()
             os._exit(code if isinstance(code, int) else int(code is not None))
         time.sleep(0.05)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evoagent.cli.options import JsonOption
+from evoagent.cli.terminal import write, write_json
 
 
 def lineage(
@@ -20,9 +21,10 @@ def lineage(
     json: JsonOption = False,
 ) -> None:
     """Show where a row came from, and what was rejected on the way."""
-    import json as json_module
-
     from evoagent.tracing import render, trace
 
     found = trace(run, id, row)
-    typer.echo(json_module.dumps(found, ensure_ascii=False) if json else render(found))
+    if json:
+        write_json(found)
+    else:
+        write(render(found))

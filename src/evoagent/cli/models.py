@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from evoagent.cli.options import JsonOption
+from evoagent.cli.terminal import log_to_stderr, write, write_json
 from evoagent.models.catalog import CATALOG
 from evoagent.models.sources import cached, pull
 
@@ -21,7 +21,7 @@ def list_(as_json: JsonOption = False) -> None:
     """List the models that come by a short name, and whether they are cached."""
     rows = [_row(name) for name in CATALOG]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        write_json(rows, indent=2)
         return
     table = [("NAME", "KIND", "LICENCE", "DOWNLOAD", "PARAMETERS", "CACHED")]
     table += [
@@ -37,7 +37,7 @@ def list_(as_json: JsonOption = False) -> None:
     ]
     widths = [max(len(line[column]) for line in table) for column in range(5)]
     for line in table:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]))
+        write("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]))
 
 
 @app.command("pull")
@@ -50,9 +50,9 @@ def pull_(
     ] = None,
 ) -> None:
     """Fetch and verify a model; print the folder that it is in."""
-    logging.basicConfig(format="%(message)s")
+    log_to_stderr("%(message)s")
     logging.getLogger("evoagent").setLevel(logging.INFO)
-    typer.echo(pull(name, revision=revision, progress=sys.stderr.isatty()).path)
+    write(pull(name, revision=revision, progress=sys.stderr.isatty()).path)
 
 
 def _row(name: str) -> dict[str, Any]:

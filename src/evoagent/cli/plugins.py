@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from evoagent.cli.options import JsonOption
+from evoagent.cli.terminal import tell, write, write_json
 
 app = typer.Typer(help="Operators, scorers, rules, selectors, engines and exporters.", no_args_is_help=True)
 
@@ -47,18 +48,17 @@ def _manager(config: Path | None) -> Any:
 @app.command("list")
 def list_plugins(config: ProjectOption = None, json: JsonOption = False) -> None:
     """List every plugin with its distribution, version and status; broken ones say what is wrong."""
-    import json as json_module
     from dataclasses import asdict
 
     records = _manager(config).records()
     if json:
-        typer.echo(json_module.dumps([asdict(record) for record in records], ensure_ascii=False))
+        write_json([asdict(record) for record in records])
         return
     rows = [(record.kind, record.name, f"{record.distribution} {record.version}".strip()) for record in records]
     widths = [max((len(row[column]) for row in rows), default=0) + 2 for column in range(3)]
     for record, row in zip(records, rows, strict=True):
         note = record.summary if record.status == "ok" else f"broken: {record.status}"
-        typer.echo("".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + note)
+        write("".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + note)
 
 
 @app.command()
@@ -68,15 +68,13 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show a plugin: where it comes from, what it needs, and its parameters with types and defaults."""
-    import json as json_module
-
     from evoagent.cli.describing import find_plugins, plugin_text
 
     found = find_plugins(_manager(config), name)
     if json:
-        typer.echo(json_module.dumps(found, ensure_ascii=False))
+        write_json(found)
     else:
-        typer.echo("\n\n".join(map(plugin_text, found)))
+        write("\n\n".join(map(plugin_text, found)))
 
 
 @app.command()
@@ -98,7 +96,7 @@ def new(
 
     taken = [(record.kind, record.name) for record in PluginManager().load().records()]
     folder, run = new_package(name, kind.value, out, taken)
-    typer.echo(f"Next: cd {shlex.quote(str(folder))} && pip install -e . && {run}", err=True)
+    tell(f"Next: cd {shlex.quote(str(folder))} && pip install -e . && {run}")
 
 
 @app.command()

@@ -7,12 +7,11 @@ import os
 import sys
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import typer
-
 from evoagent.cli.leaving import LEAVE_SECONDS, WORKERS
+from evoagent.cli.terminal import tell
 from evoagent.models.calls import settle
 from evoagent.plugins.discovery import stdout_to_stderr
 
@@ -40,24 +39,17 @@ def give_up(message: str) -> None:
     """End the process, from any thread, because of what `message` says."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
-    typer.echo(f"error: {message}", err=True)
+    tell(f"error: {message}")
     os._exit(1)
 
 
 @contextmanager
 def only_data_on_stdout() -> Iterator[None]:
     """Send to standard error what plugins, engines and their child processes print meanwhile."""
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
+    kept = os.dup(1)
     with stdout_to_stderr():
+        os.dup2(2, 1)
         try:
-            kept = os.dup(1)
-        except OSError:  # there is no standard output
-            yield
-            return
-        try:
-            with suppress(OSError):
-                os.dup2(2, 1)
             yield
         finally:
             os.dup2(kept, 1)

@@ -8,8 +8,8 @@ import textwrap
 from typing import Any
 
 import click
-import typer
 
+from evoagent.cli.terminal import tell
 from evoagent.nodes.review import MAX_CHARACTERS
 from evoagent.text import CUT
 
@@ -35,10 +35,10 @@ def ask(question: dict[str, Any]) -> Any:
         KeyboardInterrupt: the person leaves, or standard input ends; what is decided is kept.
     """
     for problem in question.get("problems", ()):
-        typer.echo(f"  {problem}", err=True)
+        tell(f"  {problem}")
     decisions: dict[str, Any] = {}
     for number, candidate in enumerate(question["candidates"], question["from"]):
-        typer.echo(f"\n{render(candidate, question['round'], number, question['of'])}\n{LEGEND}", err=True)
+        tell(f"\n{render(candidate, question['round'], number, question['of'])}\n{LEGEND}")
         decision = _decide(candidate, question["round"], number, question["of"])
         if decision == "rest":
             return decisions or "rest"
@@ -58,15 +58,15 @@ def _decide(candidate: dict[str, Any], round: int, number: int, total: int) -> A
         if choice == "edit":
             text = _edited(candidate["evolved"])
             if len(text) > MAX_CHARACTERS:
-                typer.echo(f"found {len(text):,} characters, expected at most {MAX_CHARACTERS:,}", err=True)
+                tell(f"found {len(text):,} characters, expected at most {MAX_CHARACTERS:,}")
             elif not text or text == candidate["evolved"].strip():
-                typer.echo("nothing changed", err=True)
+                tell("nothing changed")
             else:
                 return {"decision": "edit", "instruction": text}
         elif choice == "show":
-            typer.echo(render(candidate, round, number, total, full=True), err=True)
+            tell(render(candidate, round, number, total, full=True))
         else:
-            typer.echo(LEGEND, err=True)
+            tell(LEGEND)
 
 
 def _edited(text: str) -> str:
@@ -74,13 +74,13 @@ def _edited(text: str) -> str:
         try:
             return (click.edit(text, extension=".txt") or "").strip()
         except click.ClickException as error:
-            typer.echo(error.format_message(), err=True)
+            tell(error.format_message())
     return _line("new instruction: ").strip()
 
 
 def _line(prompt: str) -> str:
-    typer.echo(prompt, err=True, nl=False)
-    line = sys.stdin.readline() if sys.stdin else ""
+    tell(prompt, end="")
+    line = sys.stdin.readline()
     if not line:
         raise KeyboardInterrupt  # nobody is there to answer
     return line
@@ -98,9 +98,7 @@ def render(candidate: dict[str, Any], round: int, number: int, total: int, *, fu
 
 def _wrapped(name: str, text: str, full: bool) -> list[str]:
     width = max(shutil.get_terminal_size((100, 24)).columns - 12, 40)
-    # Control characters of a model's text could move the cursor or clear the screen.
-    clean = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
-    lines = [part for line in clean.splitlines() for part in textwrap.wrap(line, width) or [""]]
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""]]
     if len(lines) > LINES and not full:
         lines = [*lines[: LINES // 3], "[…]", *lines[-(LINES - LINES // 3) :]]
     return [f"  {'' if number else name:<9} {line}" for number, line in enumerate(lines)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import os
 import shlex
 import shutil
@@ -14,10 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from evoagent.cli.console import listener
 from evoagent.cli.process import give_up, only_data_on_stdout, run
+from evoagent.cli.terminal import log_to_stderr, tell, write, write_json
 from evoagent.configfile import LoadedConfig
 from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import LedgerError
@@ -30,12 +27,12 @@ INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
 
 def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, resume: Resume, as_json: bool) -> None:
     """Run to the end and print the summary."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     try:
         with only_data_on_stdout(), listener(plain=loaded.config.review) as listen:
             summary = run(_run(loaded, directory, manager, resume, listen))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        typer.echo(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on", err=True)
+        tell(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on")
         sys.exit(INTERRUPTED)
     except (OSError, sqlite3.Error) as error:
         where, why = getattr(error, "filename", None) or directory, getattr(error, "strerror", None) or error
@@ -43,9 +40,9 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
             f"{where}: {why}; everything so far is kept: mend it and run the same command again"
         ) from error
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        write_json(summary)
     else:
-        typer.echo(describe(summary))
+        write(describe(summary))
 
 
 async def _run(
@@ -79,7 +76,7 @@ def _cancel_on_sigint() -> None:
     presses = 0
 
     def first() -> None:
-        typer.echo("\nstopping: writing what is done (Ctrl-C again to leave at once)", err=True)
+        tell("\nstopping: writing what is done (Ctrl-C again to leave at once)")
         task.cancel()
 
     def at_once(*_: object) -> None:
@@ -145,11 +142,11 @@ def plan(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, as_js
         "models": {model.role: model.engine.identity for model in models},
     }
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        write_json(found)
         return
     for key, value in found.items():
         if isinstance(value, list):
             value = ", ".join(value)
         elif isinstance(value, dict):
             value = ", ".join(f"{role} {identity}" for role, identity in value.items())
-        typer.echo(f"{key.replace('_', ' '):<22}{value}")
+        write(f"{key.replace('_', ' '):<22}{value}")

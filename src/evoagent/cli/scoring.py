@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import typer
 import yaml
 from pydantic import ValidationError
 
 from evoagent.cli.console import listener
 from evoagent.cli.process import run
+from evoagent.cli.terminal import JsonLines, log_to_stderr, tell, write, write_json
 from evoagent.config import CriticConfig, ModelsConfig, PluginUse
+from evoagent.datasets.writer import replacing
 from evoagent.errors import UserError
 from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.manager import PluginManager
+from evoagent.rundir import check_output
 from evoagent.scoring import Outcome, score_file
 
 
@@ -34,32 +33,22 @@ def score_command(
     as_json: bool,
 ) -> None:
     """Score `data` to `out` or standard output; the output file appears only when it is whole."""
+    log_to_stderr()
     manager = PluginManager().load()
     uses = _uses(scorers)
     models = _models(manager, uses, model, engine, dtype, embedder)
-    target: TextIO = sys.stdout
+    target: TextIO = JsonLines()
     with stdout_to_stderr(), listener() as listen:
         if out is None:
             outcome = run(score_file(data, uses, models, target, None, manager, listen))
         else:
             if out.is_dir():
                 raise UserError(f"--out {out}: found a folder, expected the name of a file")
+            check_output(out, data)
             log = out.with_name(out.name + ".ledger.db")
-            part = out.with_name(out.name + ".part")
-            try:
-                with _create(part) as file:
-                    outcome = run(score_file(data, uses, models, file, log, manager, listen))
-                os.replace(part, out)
-            finally:
-                part.unlink(missing_ok=True)
+            with replacing(out) as (part,), part.open("w", encoding="utf-8", errors="replace") as file:
+                outcome = run(score_file(data, uses, models, file, log, manager, listen))
     _report(outcome, out, as_json)
-
-
-def _create(path: Path) -> TextIO:
-    try:
-        return path.open("w", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
 
 
 def _uses(texts: Sequence[str]) -> list[PluginUse]:
@@ -95,9 +84,9 @@ def _report(outcome: Outcome, out: Path | None, as_json: bool) -> None:
         "requests": {"sent": outcome.sent, "cached": outcome.cached},
     }
     if as_json and out is not None:
-        typer.echo(json.dumps({"out": str(out), **figures}))
+        write_json({"out": str(out), **figures})
         return
     missing = ", ".join(f"{name} {number}" for name, number in outcome.missing.items()) or "none"
-    typer.echo(f"{outcome.rows} rows scored, {len(outcome.broken)} broken, scores missing: {missing}", err=True)
+    tell(f"{outcome.rows} rows scored, {len(outcome.broken)} broken, scores missing: {missing}")
     if out is not None:
-        typer.echo(str(out))
+        write(out)

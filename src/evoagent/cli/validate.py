@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import typer
+import json
 
 from evoagent.cli.options import ConfigArg, JsonOption, SetOption
+from evoagent.cli.terminal import tell, write, write_json
 
 
 def validate(config: ConfigArg, overrides: SetOption = None, as_json: JsonOption = False) -> None:
@@ -13,6 +14,8 @@ def validate(config: ConfigArg, overrides: SetOption = None, as_json: JsonOption
     from evoagent.configfile import load_config
 
     loaded = load_config(config, overrides or ())
-    text = loaded.config.model_dump_json(indent=2) + "\n" if as_json else dump_yaml(loaded.config)
-    typer.echo(text, nl=False)
-    typer.echo(f"{loaded.path}: valid", err=True)
+    if as_json:
+        write_json(json.loads(loaded.config.model_dump_json()), indent=2)
+    else:
+        write(dump_yaml(loaded.config), end="")
+    tell(f"{loaded.path}: valid")
