@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from evoagent.failures import is_storable
 
 ROLES = ("evolver", "responder", "judge", "scorer", "embedder")
 
@@ -79,10 +81,23 @@ def _plugin_use(value: Any) -> Any:
 Use = Annotated[PluginUse, BeforeValidator(_plugin_use)]
 
 
+def _path_text(value: str) -> str:
+    if "\0" in value or not is_storable(value):
+        raise ValueError("found NUL or half a surrogate pair, expected a path")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"found {value!r}: there is no home folder of that user") from None
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_path_text)]
+
+
 class SeedsConfig(Strict):
     """Where the seed instructions come from."""
 
-    path: str
+    path: PathText
     format: Literal["auto", "alpaca", "sharegpt", "messages", "plain"] = "auto"
     limit: int | None = Field(None, ge=1)
     max_bad: float = Field(0.1, ge=0, le=1)
@@ -138,7 +153,7 @@ class EvolverConfig(Strict):
     schedule: Literal["rotation", "random", "all"] = "rotation"
     style: Literal["auto", "plain", "examples"] = "auto"
     samples: int = Field(1, ge=1, le=64)
-    prompts: str | None = None
+    prompts: PathText | None = None
 
 
 class CriticConfig(Strict):
@@ -176,7 +191,7 @@ class StopConfig(Strict):
 class OutputConfig(Strict):
     """Where a run is written."""
 
-    dir: str = "runs"
+    dir: PathText = "runs"
 
 
 class RunConfig(Strict):

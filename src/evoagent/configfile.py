@@ -73,7 +73,8 @@ def load_config(source: str | Path, overrides: Overrides = (), manager: PluginMa
         document = parse(text)
     except YamlError as error:
         raise ConfigError("\n".join(f"{label}:{flaw.line}: {flaw.message}" for flaw in error.flaws)) from error
-    if not isinstance(document.value, dict):
+    # Of a file that is none, not a word is quoted: whoever names it may not be the one who may read it.
+    if not isinstance(document.value, dict) or not document.value.keys() & RunConfig.model_fields.keys():
         raise ConfigError(f"{label}:1: expected keys and values such as `seed: 0`")
     applied = apply(document.value, overrides)
     config, problems = _validated(applied.data)

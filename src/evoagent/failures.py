@@ -67,7 +67,9 @@ def one_line(text: str, limit: int = EXPLAINED) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """An exception on one line, whatever its author made of it."""
+    """An exception on one line, whatever its author made of it; of a group, the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     try:
         text = one_line(str(error))
     except Exception:

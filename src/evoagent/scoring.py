@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ async def score_file(
             async for row, scores in _in_order(data, form, scorers, population, dispatcher, failures):
                 number += 1
                 missing.update(name for name, item in scores.items() if item.value is None)
-                out.write(json.dumps(_scored(row, scores), ensure_ascii=False, default=str) + "\n")
+                out.write(json.dumps(_finite(_scored(row, scores)), ensure_ascii=False, default=str) + "\n")
                 rate = dispatcher.accounts.completion_tokens / max(time.monotonic() - started, 1e-6)
                 listen(NodeProgress("score", 1, number, total, rate))
             await dispatcher.flush()
@@ -182,6 +183,15 @@ async def _in_order(
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for numbers that JSON does not have: NaN and infinity, in columns of the dataset."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _scored(row: Row, scores: Mapping[str, Score]) -> dict[str, Any]:

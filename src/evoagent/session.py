@@ -32,6 +32,7 @@ from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Sampling
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.nodes.rules import ERROR
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec, mark
 from evoagent.plugins.versions import version_of
@@ -315,6 +316,15 @@ async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -
             start = Command(resume=answer(snapshot.interrupts[0].value))
     summary: dict[str, Any] = snapshot.values["summary"]
     return summary
+
+
+async def why_nothing(context: EvolutionContext, summary: dict[str, Any]) -> str | None:
+    """Why nothing came of a run whose candidates have mostly failed, since a server refuses all of them, for example."""
+    failed, store = summary["rejected"].get(ERROR, 0), context.store
+    if summary["survivors"] or 2 * failed <= summary["candidates"]:
+        return None
+    detail, times = await store.database.run(store.commonest_detail, context.run_id, ERROR)
+    return f"no survivors: {failed} of {summary['candidates']} candidates failed, {times} of them with: {detail}"
 
 
 @contextmanager

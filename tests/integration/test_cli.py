@@ -15,6 +15,9 @@ import yaml
 from PIL import Image
 
 from evoagent.cli.app import main
+from evoagent.errors import RequestError
+from evoagent.models.requests import GenerateRequest
+from evoagent.testing import Script
 
 
 class Result(NamedTuple):
@@ -64,6 +67,27 @@ def config(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+class Refuses(Script):
+    """As a server that answers every request with status 400."""
+
+    def generate(self, request: GenerateRequest) -> str:
+        raise RequestError(f"the server answered 400: {'no such template' if request.seed % 5 else 'too long'}")
+
+
+def test_a_run_of_which_every_request_is_refused_has_failed(cli: Cli, config: Callable[..., Path]) -> None:
+    seeds = "".join(json.dumps({"instruction": f"Say {n}.", "output": f"{n}."}) + "\n" for n in range(20))
+    options = {"script": f"{__name__}:Refuses"}
+    role = {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
+    path = config(seeds, models={"evolver": role})
+    result = cli("run", path, "--out", "out", "--json")
+    assert result.code == 1
+    summary = json.loads(result.out)
+    assert (summary["candidates"], summary["survivors"], summary["rejected"]) == (20, 0, {"error": 20})
+    last = result.err.splitlines()[-1]
+    assert last.startswith("error: no survivors: 20 of 20 candidates failed, ")
+    assert last.endswith("with: operator `constraints`: RequestError: the server answered 400: no such template")
 
 
 def test_a_run_prints_its_summary_and_the_next_command(cli: Cli, config: Callable[..., Path]) -> None:
@@ -181,7 +205,7 @@ def test_a_ledger_of_another_schema_is_refused(cli: Cli, config: Callable[..., P
     connection.close()
     result = cli("run", path, "--out", "out")
     assert result.code == 1
-    assert "found a ledger of schema version 99, expected 2" in result.err
+    assert "found a ledger of schema version 99, expected 3" in result.err
 
 
 def test_an_older_ledger_is_brought_up_to_date(cli: Cli, config: Callable[..., Path], tmp_path: Path) -> None:
@@ -191,7 +215,15 @@ def test_an_older_ledger_is_brought_up_to_date(cli: Cli, config: Callable[..., P
     assert cli("run", path, "--out", "out").code == 0
     before = (tmp_path / "out" / "dataset" / "train.jsonl").read_bytes()
     connection = sqlite3.connect(tmp_path / "out" / "ledger.db")
-    connection.executescript("drop table figures; drop table reviews; update meta set value = '1' where value = '2'")
+    connection.executescript(
+        """
+        drop table figures;
+        drop table reviews;
+        alter table runs drop column versions;
+        alter table candidates rename column version to prompt_hash;
+        update meta set value = '1' where key = 'schema_version';
+        """
+    )
     connection.close()
     result = cli("run", path, "--out", "out", "--json")
     assert result.code == 0, result.err

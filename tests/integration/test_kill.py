@@ -93,6 +93,7 @@ def test_ctrl_c_writes_what_is_done_and_says_how_to_go_on(config: Path, tmp_path
 
 
 def test_two_processes_do_not_share_a_directory(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("delay: 0.02", "delay: 0.1"))  # it lasts until the second has begun
     first = start(config, tmp_path / "run")
     while not (tmp_path / "run" / "ledger.db").exists():
         time.sleep(0.02)

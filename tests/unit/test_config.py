@@ -287,6 +287,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"seed: 1\nname: \xff\xfe", "run.yaml:2: found bytes that are not UTF-8"),
         (b"- a\n- b\n", "run.yaml:1: expected keys and values such as `seed: 0`"),
         (b"just text", "run.yaml:1: expected keys and values such as `seed: 0`"),
+        (b"password: hunter2\ntoken: abc\n", "run.yaml:1: expected keys and values such as `seed: 0`"),
         (b"seed: 1\n---\nseed: 2\n", "run.yaml:2: column 1: not valid YAML: but found another document"),
         (b"? [a, b]\n: 1\n", "run.yaml:1: found a list or mapping as a key"),
         (b"a: " + b"[" * 3000, "run.yaml:1: "),
@@ -300,6 +301,21 @@ def test_files_that_are_no_configuration(file: Path, manager: PluginManager, con
     file.write_bytes(content)
     [line] = errors(file, manager)
     assert expected in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('output: {dir: "a\\0b"}', "run.yaml:10: output.dir: found NUL or half a surrogate pair, expected a path"),
+        ('output: {dir: "a\\ud800"}', "run.yaml:10: output.dir: found NUL or half a surrogate pair, expected a path"),
+        ("output: {dir: ~nosuchuser/x}", "run.yaml:10: output.dir: found '~nosuchuser/x': there is no home folder"),
+    ],
+)
+def test_paths_that_cannot_be(file: Path, manager: PluginManager, text: str, expected: str) -> None:
+    file.write_text(BASE + text)
+    [line] = errors(file, manager)
+    assert line.startswith(expected)
 
 
 def test_paths_that_are_no_file(file: Path, manager: PluginManager) -> None:

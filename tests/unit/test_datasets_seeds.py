@@ -330,6 +330,37 @@ def test_truncated_parquet(tmp_path: Path) -> None:
         read(path)
 
 
+def test_parquet_with_values_that_python_does_not_have(tmp_path: Path) -> None:
+    texts = pa.array([b"Name a tree.", b"caf\xe9"]).cast(pa.binary()).view(pa.binary())
+    broken = pa.StringArray.from_buffers(2, texts.buffers()[1], texts.buffers()[2])
+    dates = pa.array([10**15, 10**15], pa.timestamp("ms"))
+    for number, table in enumerate(({"instruction": broken}, {"instruction": ["a", "b"], "at": dates})):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table(table), path)
+        with pytest.raises(DataError, match="is not a usable Parquet file"):
+            read(path)
+
+
+def test_the_form_is_that_of_most_rows(tmp_path: Path) -> None:
+    alpaca = [{"instruction": f"Name {n} trees.", "output": "Oaks."} for n in range(40)]
+    chat = [sharegpt(("human", f"Name {n} trees."), ("gpt", "Oaks.")) for n in range(40)]
+    batch = read(write(tmp_path / "a.jsonl", [chat[0], *alpaca]))
+    assert (batch.format, len(batch.instructions), [row.line for row in batch.bad]) == ("alpaca", 40, [1])
+    batch = read(write(tmp_path / "b.jsonl", [*chat, alpaca[0]]))
+    assert (batch.format, len(batch.instructions), [row.line for row in batch.bad]) == ("sharegpt", 40, [41])
+
+
+@pytest.mark.timeout(30)
+def test_a_header_of_100_000_columns(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    names = ["instruction", *(f"column{n}" for n in range(100_000))]
+    path.write_text("\n".join([",".join(names), "Name a tree." + "," * 100_000, ""]))
+    assert [seed.instruction for seed in read(path).instructions] == ["Name a tree."]
+    path.write_text(",".join([*names, "column7"]) + "\nx\n")
+    with pytest.raises(DataError, match="the header has the column `column7` twice"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [

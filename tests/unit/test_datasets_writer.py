@@ -200,7 +200,12 @@ def test_the_card_says_how_it_was_made(tmp_path: Path) -> None:
 
 def test_names_cannot_break_the_card(tmp_path: Path) -> None:
     card = CardFacts(
-        name='a: "b"\n---\n# c', rounds=1, candidates=0, seeds="x|y\nz", seed_count=1, rejections={"a|b<script>": 1}
+        name='a: "b"\n---\n# c',
+        rounds=1,
+        candidates=0,
+        seeds="x|y\nz",
+        seed_count=1,
+        rejections={"a|b<script>": 1, r"![x](http://e) *b* `c` _d_ no\ gain": 1},
     )
     write_dataset(tmp_path, [], card)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -208,6 +213,7 @@ def test_names_cannot_break_the_card(tmp_path: Path) -> None:
     assert head["pretty_name"] == 'a: "b" --- # c'
     assert head["license"] == "unknown"
     assert "| a\\|b&lt;script> | 1 |" in text
+    assert r"| !\[x\](http://e) \*b\* \`c\` \_d\_ no\\ gain | 1 |" in text
     assert "\n# c" not in text
     assert "Not stated." in text
 

@@ -18,6 +18,11 @@ class Hostile(Exception):
         raise RuntimeError("no text")
 
 
+def test_a_group_of_exceptions_is_told_by_its_first() -> None:
+    group = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("inner", [ValueError("the cause")])])
+    assert explain(group) == "ValueError: the cause"
+
+
 def test_exceptions_and_values_in_one_safe_line() -> None:
     assert explain(ValueError("two\nlines \x1b[31m red \ud800")) == "ValueError: two lines [31m red \ufffd"
     assert explain(Hostile()) == "Hostile"

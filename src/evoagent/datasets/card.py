@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -186,7 +187,7 @@ def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
         )
         yield _table(("round", *names), rows)
     yield "## Columns"
-    yield _table(("column", "holds"), ((f"`{name}`", meaning) for name, meaning in _COLUMNS))
+    yield "\n".join(["| column | holds |", "| --- | --- |", *(f"| `{name}` | {text} |" for name, text in _COLUMNS)])
     yield "## How to load it"
     yield "`train.parquet` and `train.jsonl` hold the same rows."
     yield _LOADING
@@ -211,5 +212,8 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Text from outside on one line that breaks neither a table nor the page."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text from outside on one line, of which Markdown makes nothing: no table, link, emphasis, code or tag."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
+
+
+_MARKUP = re.compile(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)|^#")

@@ -149,7 +149,7 @@ def _info(out: Path, format: str) -> dict[str, Any]:
     path = out.parent / "dataset_info.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not readable JSON ({error}); expected the datasets of LLaMA-Factory") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: found a {type(content).__name__}; expected an object of datasets")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -164,7 +165,7 @@ def _read_csv(path: Path, report: Report) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{path}: line 1: the header is broken: {error}") from error
     if not header:
         raise DataError(f"{path}: line 1: expected a header with the names of the columns")
-    twice = sorted({name for name in header if name and header.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header).items() if name and times > 1)
     if twice:
         raise DataError(f"{path}: line 1: the header has the column `{twice[0]}` twice")
     while True:
@@ -199,7 +200,8 @@ def _read_parquet(path: Path, report: Report) -> Iterator[tuple[int, Row]]:
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
-    except (pa.ArrowException, OSError) as error:
+    # Texts that are not UTF-8 and dates beyond Python's are found when they become Python's values.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(f"{path}: is not a usable Parquet file: {detail}") from error
 

@@ -81,7 +81,7 @@ def recognise(
             if turns is None:
                 raise DataError(f"{where}: no column `{TURN_COLUMNS[kind][0]}` ({kind}); found {_list(found)}")
             return Form(kind, turns)
-        if format == "auto" and not given and turns and any(isinstance(row.get(turns), list) for row in rows):
+        if format == "auto" and not given and turns and _most_are_turns(rows, turns):
             return Form(kind, turns)
 
     output = given.get("output") or _first(names, OUTPUT_COLUMNS)
@@ -104,6 +104,13 @@ def recognise(
     known = usual and ((output or "").lower() == "output" or instances is not None)
     kind = format if format != "auto" else "alpaca" if known else "plain"
     return Form(kind, instruction, input_, output, instances)
+
+
+def _most_are_turns(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether conversations outnumber the rows that have an instruction instead."""
+    turns = [isinstance(row.get(column), list) for row in rows]
+    texts = sum(is_row(row) for row, is_turns in zip(rows, turns, strict=True) if not is_turns)
+    return any(turns) and sum(turns) >= texts
 
 
 def is_row(content: Mapping[str, Any]) -> bool:

@@ -47,7 +47,7 @@ class OpenAIOptions(Strict):
     )
 
     base_url: str | None = None
-    api_key_env: str | None = None
+    api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     concurrency: int = Field(32, ge=1, le=4096)
     timeout_s: float = Field(300.0, gt=0)
     supports_seed: bool = True
