@@ -99,3 +99,23 @@ async def test_a_run_writes_through_no_link(
         async with open_run(toy_config(stop={"rounds": 1}), tmp_path, out, manager) as context:
             await run_graph(context)
     assert not any(mine.iterdir()) if mine.is_dir() else mine.read_bytes() == b""
+
+
+def test_a_scorer_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"instruction": "Name a tree.", "output": "An oak."}) + "\n")
+    for text in ("[" * 5000, "a: &a [*a]", "length: {x: 1"):
+        refused = CliRunner().invoke(app, ["score", str(data), "--scorer", text])
+        assert isinstance(refused.exception, UserError), refused.exception
+        assert "--scorer: expected a name" in str(refused.exception)
+
+
+def test_score_writes_what_json_has(tmp_path: Path) -> None:
+    data, out = tmp_path / "data.jsonl", tmp_path / "out.jsonl"
+    data.write_text('{"instruction": "Name a tree.", "output": "An oak.", "at": [NaN, {"b": -Infinity}, 1.5]}\n')
+    scored = CliRunner().invoke(
+        app, ["score", str(data), "--scorer", "length", "--engine", "scripted", "--out", str(out)]
+    )
+    assert scored.exit_code == 0, scored.output
+    row = json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert row["at"] == [None, {"b": None}, 1.5]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import yaml
 from pydantic import ValidationError
 
 from evoagent.cli.console import listener
@@ -19,6 +18,7 @@ from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import check_output
 from evoagent.scoring import Outcome, score_file
+from evoagent.yamltext import YamlError, parse
 
 
 def score_command(
@@ -53,8 +53,8 @@ def score_command(
 
 def _uses(texts: Sequence[str]) -> list[PluginUse]:
     try:
-        return list(CriticConfig(scorers=[yaml.safe_load(text) for text in texts]).scorers)
-    except (ValidationError, yaml.YAMLError) as error:
+        return list(CriticConfig(scorers=[parse(text).value for text in texts]).scorers)
+    except (ValidationError, YamlError) as error:
         raise UserError(f"--scorer: expected a name, or 'name: {{parameter: value}}'; found {list(texts)}") from error
 
 
