@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-import yaml
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field, ValidationError
 
 from evoagent.config import Strict
 from evoagent.errors import ConfigError
 from evoagent.models.requests import Message
+from evoagent.prompts.front_matter import front_matter
+from evoagent.prompts.rendering import check_prompt, render_prompt
 from evoagent.resources import prompts_dir
 
 
@@ -54,28 +51,12 @@ class JudgePrompt(Strict):
         wording = self.askings[asking % len(self.askings)]
         chat = [*_turn("system", self.system)]
         for pair in (*self.pairs[turn:], *self.pairs[:turn]):
-            chat += _turn("user", _fill(wording, pair.values))
+            chat += _turn("user", self._fill(wording, pair.values))
             chat += _turn("assistant", pair.reply)
-        return (*chat, *_turn("user", _fill(wording, values)))
+        return (*chat, *_turn("user", self._fill(wording, values)))
 
-
-def front_matter(path: Path) -> tuple[dict[str, Any], str]:
-    """The YAML head of a Markdown file, and its body.
-
-    Raises:
-        ConfigError: unreadable, or without a YAML mapping between two lines of `---`.
-    """
-    try:
-        opening, _, rest = path.read_text(encoding="utf-8").partition("\n")
-        head_text, fence, body = rest.partition("\n---\n")
-        if opening.strip() != "---" or not fence:
-            raise ConfigError(f"{path}: expected YAML front matter between two lines of `---`, then the prompt")
-        head = yaml.safe_load(head_text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(head, dict):
-        raise ConfigError(f"{path}: front matter: expected keys and values, found {type(head).__name__}")
-    return head, body.strip()
+    def _fill(self, wording: str, values: Mapping[str, str]) -> str:
+        return render_prompt(wording, values, f"the judge prompt {self.name}")
 
 
 @lru_cache(maxsize=16)
@@ -86,24 +67,16 @@ def load_judge(name: str) -> JudgePrompt:
         ConfigError: it is missing or not valid; names the file and the key.
     """
     path = prompts_dir() / "judges" / f"{name}.md"
-    head, body = front_matter(path)
+    file = front_matter(path)
+    askings = [part.strip() for part in file.body.split("\n---\n")]
     try:
-        return JudgePrompt.model_validate({**head, "askings": [part.strip() for part in body.split("\n---\n")]})
+        prompt = JudgePrompt.model_validate({**file.head, "askings": askings})
     except ValidationError as error:
         complaints = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"{path}: {'; '.join(complaints)}") from error
-
-
-_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-@lru_cache(maxsize=64)
-def _template(source: str) -> Any:
-    return _ENVIRONMENT.from_string(source)
-
-
-def _fill(source: str, values: Mapping[str, str]) -> str:
-    return str(_template(source).render(**values)).strip()
+    for wording in prompt.askings:
+        check_prompt(wording, prompt.pairs[0].values, str(path))
+    return prompt
 
 
 def _turn(role: str, content: str) -> tuple[Message, ...]:

@@ -1,11 +1,15 @@
-"""Surface properties of texts: words, content words, scripts, repetition."""
+"""Texts: reading them within bounds, and their surface: words, content words, scripts, repetition."""
 
 from __future__ import annotations
 
 import re
+import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from evoagent.errors import ConfigError, UserError
 
 # Scripts without spaces count a character as a word: Thai to Myanmar, Khmer, kana, Han.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -49,6 +53,32 @@ summarise summarize support suppose take tell test think trace transform transla
 visualise visualize write
 """
 IMPERATIVES = frozenset(_IMPERATIVES.split())
+
+
+def read_text(path: Path, most: int, refused: type[UserError] = ConfigError) -> str:
+    """What is in a file that a user names.
+
+    Raises:
+        UserError: of the type `refused`: it is missing, no regular file (a pipe or a device may have no end), larger
+            than `most` characters, or not UTF-8; names the path and what was found.
+    """
+    name = str(path) if str(path).isprintable() else repr(str(path))
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise refused(f"{name}: found {_KINDS.get(stat.S_IFMT(mode), 'a device')}, expected a file")
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(most + 1)
+    except UnicodeDecodeError as error:
+        raise refused(f"{name}: cannot be read: found byte {error.object[error.start]:#04x}, expected UTF-8") from error
+    except (OSError, ValueError) as error:  # a path with NUL in it is a ValueError
+        raise refused(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(text) > most:
+        raise refused(f"{name}: found more than {most} characters, expected at most that")
+    return text
+
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 CUT = " […] "

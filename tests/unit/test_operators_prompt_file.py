@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from evoagent import judging
 from evoagent.errors import ConfigError
 from evoagent.operators.prompt_file import PromptFile, load_prompt_dir, load_prompt_file, nearest
 from evoagent.records import Instruction
@@ -134,9 +137,63 @@ def test_a_broken_file_is_refused_with_its_name_and_the_key(tmp_path: Path, text
     assert str(path) in str(caught.value)
 
 
+BOMB = "a0: &a0 {x: y}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 18))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("head", "complaint"),
+    [
+        (BOMB, r"line \d+: found more than 20000 values, aliases counted"),
+        ("a:\n  b: " + "[" * 100_000, "line 2: not valid YAML"),
+        ("a: x\nb: " + "[" * 400 + "]" * 400, "line 3: "),
+        ("a: 1\nb: 2\na: 3", "line 4: key `a` is given twice"),
+        ("a: 1\nb: [", "line 3: .*not valid YAML"),
+        ("a: " + "x" * 300_000, "found 300003 characters"),
+    ],
+)
+def test_yaml_that_grows_is_refused_with_its_line(tmp_path: Path, head: str, complaint: str) -> None:
+    path = write(tmp_path, f"---\n{head}\n---\n{BODY}")
+    with pytest.raises(ConfigError, match=rf"shorten\.md: front matter: .*{complaint}"):
+        load_prompt_file(path)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_readable_file_is_refused_with_its_path(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "folder.md").mkdir()
+    (tmp_path / "latin.md").write_bytes(b"---\nname: caf\xe9\n---\n")
+    write(tmp_path, HEAD + "x" * (1 << 20), "large.md")
+    for name, complaint in (
+        ("pipe.md", "found a pipe, expected a file"),
+        ("folder.md", "found a folder, expected a file"),
+        ("latin.md", "found byte 0xe9, expected UTF-8"),
+        ("large.md", "found more than 1048576 characters"),
+        ("none.md", "No such file"),
+        ("x" * 300, "File name too long"),
+        ("nul\0.md", "null byte"),
+    ):
+        with pytest.raises(ConfigError, match=complaint) as caught:
+            load_prompt_file(tmp_path / name)
+        assert str(tmp_path) in str(caught.value)
+    with pytest.raises(ConfigError, match="/dev/zero: found a device, expected a file"):
+        load_prompt_file(Path("/dev/zero"))
+
+
+@pytest.mark.timeout(20)
+def test_a_judge_s_endless_wording_is_refused_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(prompts_dir() / "judges", tmp_path / "judges")
+    with (tmp_path / "judges" / "equality.md").open("a", encoding="utf-8") as file:
+        file.write("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
+    monkeypatch.setattr(judging, "prompts_dir", lambda: tmp_path)
+    with pytest.raises(ConfigError, match=r"equality\.md: found more than \d+ turns"):
+        judging.load_judge.__wrapped__("equality")
+
+
 def test_a_folder_is_refused_where_it_is_missing_or_names_an_operator_twice(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected a folder of prompt files, found nothing"):
-        load_prompt_dir(tmp_path / "none")
+    for none in ("none", "x" * 300, "nul\0"):
+        with pytest.raises(ConfigError, match="expected a folder of prompt files, found nothing"):
+            load_prompt_dir(tmp_path / none)
     write(tmp_path, HEAD + BODY, "a.md")
     write(tmp_path, HEAD + BODY, "b.md")
     with pytest.raises(ConfigError, match="'shorten' is taken by"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -299,6 +300,73 @@ def test_broken_folders_say_what_is_missing(cache: Path, tmp_path: Path) -> None
     folder = model_folder(tmp_path / "cut", **{"model.safetensors": b"\xff" * 40})
     with pytest.raises(ModelSourceError, match="damaged"):
         resolve(str(folder))
+
+
+DEEP = b"[" * 100_000
+BOMB = "a0: &a0 {x: y}\n" + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}\n" for n in range(1, 12))
+
+
+def header(content: bytes) -> bytes:
+    return len(content).to_bytes(8, "little") + content
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("config.json", DEEP, r"config\.json cannot be read as JSON: it is nested too deeply"),
+        ("config.json", b"3", r"config\.json cannot be read as JSON: found int, expected dict"),
+        ("config.json", b"\xff", r"config\.json: cannot be read: found byte 0xff, expected UTF-8"),
+        ("modules.json", DEEP, r"modules\.json cannot be read as JSON: it is nested too deeply"),
+        ("modules.json", b"{}", r"modules\.json cannot be read as JSON: found dict, expected list"),
+        ("model.safetensors.index.json", DEEP, r"index\.json cannot be read as JSON: it is nested too deeply"),
+        ("model.safetensors.index.json", b"{}", r"index\.json: weight_map: expected"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": [1]}}', r"index\.json: weight_map: expected"),
+        ("model.safetensors", header(DEEP), r"model\.safetensors .* damaged: it is nested too deeply"),
+        ("model.safetensors", header(b"[]"), "damaged: found list, expected dict"),
+        ("model.safetensors", header(b'{"a": 1}'), "damaged"),
+        ("model.safetensors", header(b'{"a": {"dtype": 1, "shape": [1]}}'), "damaged"),
+        ("model.safetensors", header(b'{"a": {"dtype": "F32", "shape": [9999999999, "x"]}}'), "damaged: .* shape"),
+        ("model.safetensors", header(b'{"a": {"dtype": "F32", "shape": [-1]}}'), "damaged: .* shape"),
+    ],
+)
+def test_json_that_is_not_what_it_should_be_is_refused_by_its_file(
+    cache: Path, tmp_path: Path, name: str, content: bytes, complaint: str
+) -> None:
+    folder = model_folder(tmp_path / "mine", **{name: content})
+    with pytest.raises(ModelSourceError, match=complaint):
+        resolve(str(folder))
+
+
+@pytest.mark.timeout(20)
+def test_pipes_in_a_model_folder_are_never_opened(cache: Path, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    for name in ("README.md", "notes.txt", "generation_config.json"):
+        os.mkfifo(folder / name)
+    assert resolve(str(folder)).licence is None
+    for name, complaint in (("config.json", r"expected a config\.json"), ("model.safetensors", "expected files")):
+        (folder / name).rename(folder / "kept")
+        os.mkfifo(folder / name)
+        with pytest.raises(ModelSourceError, match=complaint):
+            resolve(str(folder))
+        (folder / "kept").rename(folder / name)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlanguage: en\nlicense: apache-2.0 # as the base model\n---\n", "apache-2.0"),
+        ("---\r\nlicense: 'mit'\r\n---\r\n", "mit"),
+        ("---\nlicense:\n- mit\nlicense_name: own\n---\n", None),
+        ("---\ntags: [x]\n---\nlicense: mit\n", None),
+        ("license: mit\n", None),
+        (f"---\nlicense: mit\n{BOMB}---\n", "mit"),
+    ],
+)
+def test_the_licence_is_read_without_reading_yaml(cache: Path, tmp_path: Path, card: str, licence: str | None) -> None:
+    folder = model_folder(tmp_path / "mine", **{"README.md": card.encode()})
+    assert resolve(str(folder)).licence == licence
 
 
 def test_what_is_no_gguf_file_is_refused(cache: Path, tmp_path: Path) -> None:

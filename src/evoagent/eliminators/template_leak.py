@@ -14,8 +14,8 @@ from pydantic import Field
 from evoagent.config import Strict
 from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.errors import ConfigError
-from evoagent.judging import front_matter
 from evoagent.models.roles import Models
+from evoagent.prompts.front_matter import front_matter
 from evoagent.records import Candidate, Instruction, Verdict
 from evoagent.resources import prompts_dir
 from evoagent.text import longest_copy, normalise, words
@@ -88,7 +88,7 @@ class TemplateLeak(Eliminator):
     def _read(self) -> None:
         # Every reply has to begin with the opening, so that is no copy.
         folder = self._folder or prompts_dir()
-        self._prompts = [words(_TEMPLATE.sub(" ", front_matter(path)[1])) for path in prompt_files(folder)]
+        self._prompts = [words(_TEMPLATE.sub(" ", front_matter(path).body)) for path in prompt_files(folder)]
         found = {found.text.removeprefix(found.opening) for found in worked_examples(folder)}
         self._examples = [words(text) for text in sorted(found)]
         counts = Counter(word for example in self._examples for word in set(example))
@@ -150,7 +150,7 @@ class WorkedText(NamedTuple):
 def worked_examples(folder: Path) -> Iterator[WorkedText]:
     """The texts of the worked examples in `folder`'s prompt files."""
     for path in prompt_files(folder):
-        examples: Any = front_matter(path)[0].get("examples")
+        examples: Any = front_matter(path).head.get("examples")
         if not isinstance(examples, dict) or not isinstance(examples.get("pairs"), list):
             continue
         opening = str(examples.get("opening") or "")

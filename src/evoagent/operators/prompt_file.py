@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
-from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field, ValidationError, model_validator
 
 from evoagent.config import Strict
 from evoagent.errors import ConfigError
 from evoagent.models.roles import Style
+from evoagent.prompts.front_matter import front_matter
+from evoagent.prompts.rendering import check_prompt, render_prompt
 from evoagent.records import Instruction, content_id
 from evoagent.text import QUESTION_WORDS
 
@@ -141,8 +140,11 @@ class PromptFile:
             shown = [(pair, examples.reply(pair)) for pair in nearest(examples.pairs, parent, examples.show)]
         chat = [_turn("system", system)] if system else []
         for pair, reply in shown:
-            chat += [_turn("user", _fill(template, pair.instruction, pair.input)), _turn("assistant", reply)]
-        return (*chat, _turn("user", _fill(template, parent.instruction, parent.input)))
+            chat += [_turn("user", self._fill(template, pair)), _turn("assistant", reply)]
+        return (*chat, _turn("user", self._fill(template, parent)))
+
+    def _fill(self, template: str, task: Instruction | WorkedExample) -> str:
+        return render_prompt(template, {"instruction": task.instruction, "input": task.input}, str(self.path))
 
 
 def _marked(pair: WorkedExample) -> str:
@@ -175,46 +177,22 @@ def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-@lru_cache(maxsize=256)
-def _template(source: str) -> Template:
-    return _ENVIRONMENT.from_string(source)
-
-
-def _fill(source: str, instruction: str, input: str) -> str:
-    return _template(source).render(instruction=instruction, input=input).strip()
-
-
 def load_prompt_file(path: Path) -> PromptFile:
     """Read one prompt file.
 
     Raises:
         ConfigError: it is unreadable, or not a valid prompt file; names the file and the key.
     """
+    found = front_matter(path)
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    opening, _, rest = content.partition("\n")
-    head_text, fence, body = rest.partition("\n---\n")
-    if opening.strip() != "---" or not fence:
-        raise ConfigError(f"{path}: expected YAML front matter between two lines of `---`, then the prompt")
-    try:
-        head = PromptHead.model_validate(_mapping(yaml.safe_load(head_text)))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: front matter is not valid YAML: {error}") from error
+        head = PromptHead.model_validate(found.head)
     except ValidationError as error:
         raise ConfigError(f"{path}: {'; '.join(_complaints(error))}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    body = body.strip()
-    _check_template(body, f"{path}: body")
+    _check_template(found.body, f"{path}: body")
     if head.examples is not None:
         _check_template(head.examples.user, f"{path}: examples.user")
-    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return PromptFile(head=head, body=body, prompt_hash=digest, path=path)
+    digest = hashlib.sha256(found.text.encode()).hexdigest()[:16]
+    return PromptFile(head=head, body=found.body, prompt_hash=digest, path=path)
 
 
 def load_prompt_dir(path: Path) -> list[PromptFile]:
@@ -223,8 +201,8 @@ def load_prompt_dir(path: Path) -> list[PromptFile]:
     Raises:
         ConfigError: no such folder, a broken file, or two files with one operator's name.
     """
-    if not path.is_dir():
-        found_instead = "a file" if path.exists() else "nothing"
+    if not os.path.isdir(path):  # unlike Path.is_dir, it raises for no path
+        found_instead = "a file" if os.path.exists(path) else "nothing"
         raise ConfigError(f"{path}: expected a folder of prompt files, found {found_instead}")
     found: dict[str, PromptFile] = {}
     for file in sorted(path.glob("*.md")):
@@ -237,12 +215,6 @@ def load_prompt_dir(path: Path) -> list[PromptFile]:
     return sorted(found.values(), key=lambda prompt: prompt.name)
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"front matter: expected keys and values, found {type(value).__name__}")
-    return value
-
-
 def _complaints(error: ValidationError) -> list[str]:
     return [
         f"{'.'.join(map(str, item['loc'])) or 'front matter'}: {item['msg'].removeprefix('Value error, ')}"
@@ -251,12 +223,8 @@ def _complaints(error: ValidationError) -> list[str]:
 
 
 def _check_template(source: str, where: str) -> None:
-    try:
-        used = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
-    except TemplateSyntaxError as error:
-        raise ConfigError(f"{where}: not a valid template, line {error.lineno}: {error.message}") from error
-    except TemplateError as error:
-        raise ConfigError(f"{where}: not a valid template: {error}") from error
+    for input in ("", "oak, beech"):
+        used = check_prompt(source, {"instruction": "Name three trees.", "input": input}, where)
     if unknown := sorted(used - VARIABLES):
         raise ConfigError(f"{where}: found {', '.join(unknown)}; expected only {', '.join(sorted(VARIABLES))}")
     if "instruction" not in used:

@@ -14,6 +14,7 @@ from typing import Any
 
 from evoagent.errors import EngineError, RequestError
 from evoagent.models.requests import GenerateRequest, Loss, LossRequest
+from evoagent.prompts.rendering import RenderError, render_chat_template
 
 PLACEHOLDER = "evoagent-placeholder-8d1f"
 
@@ -143,24 +144,38 @@ def tokenize(tokenizer: Any, text: str, *, special: bool, trailing: bool = True)
     return ids[:end]
 
 
-def render_chat(tokenizer: Any, messages: Sequence[tuple[str, str]]) -> str:
-    """The chat as the model reads it, ending where the reply begins.
+def render_chat(tokenizer: Any, messages: Sequence[tuple[str, str]], *, reply: bool = True) -> str:
+    """The chat as the model reads it.
+
+    Args:
+        reply: end where the model's reply begins, and not after the last turn.
 
     Raises:
-        EngineError: the tokenizer has no chat template.
+        EngineError: the tokenizer has no chat template, or one that is not valid or does not end.
         RequestError: the template refuses the turns, for example a system turn that the model does not know.
     """
+    name = getattr(tokenizer, "name_or_path", "the model")
     if not getattr(tokenizer, "chat_template", None):
         raise EngineError(
-            f"{getattr(tokenizer, 'name_or_path', 'the model')} has no chat template: "
-            "expected an instruction-tuned model, or prompts and scores over plain text"
+            f"{name} has no chat template: expected an instruction-tuned model, or prompts and scores over plain text"
         )
     turns = [{"role": role, "content": content} for role, content in messages]
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        if not _is_jinja(tokenizer):
+            return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=reply))
+        values = {"messages": turns, "tools": None, "documents": None, "add_generation_prompt": reply}
+        where = f"the chat template of {name}"
+        return render_chat_template(tokenizer.get_chat_template(), {**values, **tokenizer.special_tokens_map}, where)
+    except RenderError as error:
+        raise EngineError(str(error)) from error
     except Exception as error:  # a template is a program of the model's author and may raise anything
         roles = ", ".join(role for role, _ in messages)
         raise RequestError(f"the chat template refuses turns of {roles}: {error}") from error
+
+
+def _is_jinja(tokenizer: Any) -> bool:
+    """Whether chats are written by transformers, out of the template: a few tokenizers have code of their own."""
+    return str(type(tokenizer).apply_chat_template.__module__) == "transformers.tokenization_utils_base"
 
 
 def to_loss(scoring: ScoringIds, losses: Sequence[float | None], *, per_token: bool) -> Loss:

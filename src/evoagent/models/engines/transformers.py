@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from evoagent.config import ModelConfig, Strict
-from evoagent.errors import ConfigError, EngineError
+from evoagent.errors import ConfigError, EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
-from evoagent.models.engines.scoring_text import PLACEHOLDER
+from evoagent.models.engines.scoring_text import PLACEHOLDER, render_chat
 from evoagent.models.engines.threads import wait_passively
 from evoagent.models.engines.worker import Job, Worker
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest
@@ -168,9 +168,9 @@ def end_ids(tokenizer: Any, model: Any) -> frozenset[int]:
     for found in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
         ids.update(found if isinstance(found, list) else [] if found is None else [found])
     if getattr(tokenizer, "chat_template", None):
-        turns = [{"role": "user", "content": "-"}, {"role": "assistant", "content": PLACEHOLDER}]
-        with contextlib.suppress(Exception):  # a template is a program of the model's author and may raise anything
-            after = str(tokenizer.apply_chat_template(turns, tokenize=False)).partition(PLACEHOLDER)[2]
+        with contextlib.suppress(RequestError):
+            turns = (("user", "-"), ("assistant", PLACEHOLDER))
+            after = render_chat(tokenizer, turns, reply=False).partition(PLACEHOLDER)[2]
             following = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"]
             if following and following[0] in tokenizer.added_tokens_decoder:
                 ids.add(following[0])
