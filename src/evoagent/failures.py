@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 SHOWN = 80  # characters of a value in a message
 EXPLAINED = 500  # characters of an exception in a message
 NOTICES = 20  # plugins that are told of after a round
+DATA_CHARACTERS = 20_000  # of what a plugin attaches to a candidate or a score, as JSON
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = SHOWN
@@ -46,6 +50,26 @@ def is_storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
+
+
+def plain_json(value: Any, most: int) -> dict[str, Any]:
+    """A mapping as plain JSON, which shares nothing with it.
+
+    Args:
+        most: characters that it may have as text.
+
+    Raises:
+        TypeError, ValueError: it is no mapping, cannot be stored, or is larger.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"found {shown(value)}, expected a mapping")
+    text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
+    if len(text) > most:
+        raise ValueError(f"{len(text)} characters, more than {most}")
+    if not is_storable(text) or "\\u0000" in text:
+        raise ValueError("found NUL or half a surrogate pair")
+    plain: dict[str, Any] = json.loads(text)
+    return plain
 
 
 def finite(value: object) -> float | None:

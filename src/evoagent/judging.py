@@ -34,6 +34,7 @@ class JudgePrompt(Strict):
     """
 
     name: str
+    prompt_hash: str
     method: str
     source: str
     system: str = ""
@@ -70,7 +71,7 @@ def load_judge(name: str) -> JudgePrompt:
     file = front_matter(path)
     askings = [part.strip() for part in file.body.split("\n---\n")]
     try:
-        prompt = JudgePrompt.model_validate({**file.head, "askings": askings})
+        prompt = JudgePrompt.model_validate({**file.head, "askings": askings, "prompt_hash": file.prompt_hash})
     except ValidationError as error:
         complaints = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"{path}: {'; '.join(complaints)}") from error

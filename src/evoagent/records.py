@@ -29,6 +29,7 @@ class Instruction:
         seed_id: the seed at the root of the (first) line of parents; its own id for a seed.
         round: 0 for a seed, else the round that produced it.
         operator: None for a seed.
+        data: what plugins have attached to it, for later ones to read: small, and plain JSON.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Instruction:
     seed_id: str = ""
     round: int = 0
     operator: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def prompt_text(self) -> str:
@@ -48,7 +50,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
-    """What an operator returns for one parent.
+    """What an operator returns for one parent; one, or a list of them where its spec allows several.
 
     Attributes:
         instruction: the evolved instruction; "" if nothing could be extracted, with the cause in `reason`.
@@ -57,6 +59,7 @@ class Evolution:
         reason: why there is no instruction, for the ledger.
         raw: the completion it was extracted from, for the ledger.
         truncated: the completion ran into its token limit.
+        data: attached to the candidate, and to the instruction that it becomes; none of the parent's stays by itself.
     """
 
     instruction: str
@@ -65,15 +68,22 @@ class Evolution:
     raw: str = ""
     truncated: bool = False
     response: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A figure, or None with the reason why there is none: never 0 and never NaN for a missing one."""
+    """A figure, or None with the reason why there is none: never 0 and never NaN for a missing one.
+
+    Attributes:
+        details: what stands beside the figure in the ledger, for whoever asks how it came about.
+        data: attached to the candidate, for the plugins after this one; what is there under the same key gives way.
+    """
 
     value: float | None
     reason: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class Candidate:
         finish_reason: "stop" or "length" of the evolver's completion; rule `truncated` reads it.
         parents: all of them, `parent` first, where an operator takes several; else empty, or `parent` alone.
         scores: by scorer name; empty before the critic.
+        data: what its operator and its scorers have attached to it.
     """
 
     id: str
@@ -99,6 +110,7 @@ class Candidate:
     family: str = "depth"
     parents: tuple[Instruction, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mates(self) -> tuple[Instruction, ...]:

@@ -375,6 +375,7 @@ def _operator(manager: PluginManager, use: PluginUse) -> LoadedOperator:
         version=version_of(plugin, manager.source(spec), use.params),
         family=spec.family,
         parents=spec.parents,
+        evolutions=spec.evolutions,
         exempt=frozenset(spec.exempt),
     )
 

@@ -39,6 +39,7 @@ class EvolutionState(TypedDict, total=False):
     candidates: Annotated[int, Field(description="Candidates so far, over all rounds.")]
     survivors: Annotated[int, Field(description="Survivors so far, over all rounds.")]
     rejected: Annotated[dict[str, int], Field(description="Rejections so far, by rule.")]
+    visited: Annotated[int, Field(description="Parents that operators have been asked about, over all rounds.")]
     barren: Annotated[int, Field(description="Rounds in a row without a survivor.")]
     stop_reason: Annotated[str | None, Field(description="Why the run ends; null while it goes on.")]
     last_round: Annotated[
@@ -101,6 +102,7 @@ class LoadedOperator(Loaded):
     plugin: Operator
     family: str = "depth"
     parents: int = 1
+    evolutions: int = 1
     exempt: frozenset[str] = frozenset()
     identity: str = ""
 

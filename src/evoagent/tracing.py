@@ -106,6 +106,7 @@ def _describe(stored: StoredCandidate, verdict: Verdict | None) -> dict[str, Any
         "input": candidate.input,
         "response": candidate.response,
         "scores": {name: score.value for name, score in candidate.scores.items()},
+        "data": dict(candidate.data),
         "score_reasons": {name: score.reason for name, score in candidate.scores.items() if score.value is None},
         "verdict": None
         if verdict is None

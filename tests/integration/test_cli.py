@@ -221,6 +221,8 @@ def test_an_older_ledger_is_brought_up_to_date(cli: Cli, config: Callable[..., P
         drop table reviews;
         alter table runs drop column versions;
         alter table candidates rename column version to prompt_hash;
+        alter table candidates drop column data;
+        alter table instructions drop column data;
         update meta set value = '1' where key = 'schema_version';
         """
     )

@@ -101,7 +101,7 @@ async def test_each_row_has_its_parents_operator_and_models(toy_config: Make, ru
     for row in rows:
         assert set(row) == {
             *("id", "parent_ids", "seed_id", "round", "operator", "instruction"),
-            *("input", "output", "scores", "model", "responder"),
+            *("input", "output", "scores", "data", "model", "responder"),
         }
         assert row["seed_id"] in seeds
         assert set(row["parent_ids"]) <= known

@@ -49,6 +49,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
         "input": "",
         "output": "It is\na number.",
         "scores": {"ifd": number / 2, "ic_ifd": None},
+        "data": None,
         "model": "smollm2-135m-instruct",
         "responder": None,
         **changes,
@@ -89,6 +90,14 @@ def test_the_usual_loaders_read_it(tmp_path: Path, scores: dict[str, float]) -> 
     assert frame["instruction"].tolist() == [r["instruction"] for r in rows]
     assert frame["scores"].tolist() == [r["scores"] for r in rows]
     assert len(pandas.read_json(folder / "train.jsonl", lines=True)) == 3
+
+
+def test_what_plugins_attach_is_json_text_in_both_files(tmp_path: Path) -> None:
+    attached = [{"cases": [1, "two"]}, {"cases": {"other": "type", "eau": "é"}}, {}]
+    write_dataset(tmp_path, [row(number, data=data) for number, data in enumerate(attached)], CARD)
+    texts = [line["data"] for line in jsonl(tmp_path)]
+    assert [json.loads(text) if text else {} for text in texts] == attached
+    assert pq.read_table(tmp_path / "train.parquet")["data"].to_pylist() == texts
 
 
 def test_every_row_has_every_score(tmp_path: Path) -> None:

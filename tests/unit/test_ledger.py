@@ -116,6 +116,8 @@ def test_a_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) ->
             """
             alter table runs drop column versions;
             alter table candidates rename column version to prompt_hash;
+            alter table candidates drop column data;
+            alter table instructions drop column data;
             drop table reviews;
             create table reviews (candidate_id varchar(16) primary key, decision varchar(8) not null);
             insert into reviews values ('0123', 'keep');

@@ -20,6 +20,7 @@ _COLUMNS = (
     ("input", "what the instruction works on; may be empty"),
     ("output", "the response"),
     ("scores", "by scorer; null where there is none"),
+    ("data", "what plugins have attached, as JSON text; null where there is nothing"),
     ("model", "wrote the instruction"),
     ("responder", "wrote the response"),
 )

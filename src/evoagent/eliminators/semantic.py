@@ -63,6 +63,7 @@ class NoInformationGain(Eliminator):
     def __init__(self, config: NoInformationGainConfig | None = None) -> None:
         self.config = config or NoInformationGainConfig()
         self._prompt = load_judge("equality")
+        self.prompt_hash = self._prompt.prompt_hash
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the number of new words of content; 1 where the judge says equal."""

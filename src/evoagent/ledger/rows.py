@@ -41,13 +41,18 @@ class NewCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Critique:
-    """What the critic adds to a candidate. `verdict` is set if screening has rejected it already."""
+    """What the critic adds to a candidate. `verdict` is set if screening has rejected it already.
+
+    Attributes:
+        data: all that is attached to the candidate by then.
+    """
 
     candidate_id: str
     response: str | None = None
     response_finish_reason: str | None = None
     responder: str | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     verdict: Verdict | None = None
 
 
@@ -99,6 +104,7 @@ def instruction_row(run_id: str, item: Instruction, position: int) -> dict[str, 
         "instruction": item.instruction,
         "input": item.input,
         "output": item.output,
+        "data": dict(item.data),
     }
 
 
@@ -113,6 +119,7 @@ def instruction(row: RowMapping) -> Instruction:
         seed_id=row["seed_id"],
         round=row["round"],
         operator=row["operator"],
+        data=row["data"],
     )
 
 
@@ -132,6 +139,7 @@ def candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
         "parent_ids": [parent.id for parent in parents],
         "instruction": item.instruction,
         "input": item.input,
+        "data": dict(item.data),
         "raw": new.raw,
         "reason": new.reason,
         "error": new.error,
@@ -160,6 +168,7 @@ def stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[
         family=row["family"],
         parents=lineage,
         scores=scores,
+        data=row["data"],
     )
     return StoredCandidate(candidate, row["position"], row["reason"], row["error"], row["responder"])
 

@@ -15,6 +15,8 @@ UPGRADES: dict[int, tuple[str, ...]] = {
     2: (
         "ALTER TABLE runs ADD COLUMN versions JSON NOT NULL DEFAULT '{}'",
         "ALTER TABLE candidates RENAME COLUMN prompt_hash TO version",
+        "ALTER TABLE candidates ADD COLUMN data JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE instructions ADD COLUMN data JSON NOT NULL DEFAULT '{}'",
         "ALTER TABLE reviews RENAME TO reviews_by_candidate",
     ),
 }
@@ -58,6 +60,7 @@ instructions = Table(
     Column("instruction", Text, nullable=False),
     Column("input", Text, nullable=False),
     Column("output", Text, nullable=False),
+    Column("data", JSON, nullable=False),
 )
 
 population = Table(
@@ -83,6 +86,7 @@ candidates = Table(
     Column("parent_ids", JSON, nullable=False),
     Column("instruction", Text, nullable=False),
     Column("input", Text, nullable=False),
+    Column("data", JSON, nullable=False),
     Column("raw", Text, nullable=False),  # the completion as it came
     Column("reason", Text),  # why nothing could be extracted
     Column("error", Text),  # the exception that ended this candidate

@@ -197,6 +197,7 @@ class Store:
                 "response": critique.response,
                 "response_finish_reason": critique.response_finish_reason,
                 "responder": critique.responder,
+                "data": dict(critique.data),
             }
             for critique in critiques
             if critique.response is not None
@@ -213,10 +214,18 @@ class Store:
             self._insert_verdicts(connection, run_id, round, screened)
 
     def save_scores(self, run_id: str, scores: Mapping[str, Mapping[str, Score]]) -> None:
-        """Record scores by candidate and scorer."""
+        """Record scores by candidate and scorer, and what they attach to the candidates."""
+        table = schema.candidates
         rows = [row for id, by_scorer in scores.items() for row in score_rows(run_id, id, by_scorer)]
         with self.database.transaction() as connection:
             self.database.insert(connection, schema.scores, rows)
+            for id, by_scorer in scores.items():
+                if any(score.data for score in by_scorer.values()):
+                    here = and_(table.c.run_id == run_id, table.c.id == id)
+                    data = dict(connection.scalar(select(table.c.data).where(here)) or {})
+                    for score in by_scorer.values():
+                        data |= score.data
+                    connection.execute(update(table).where(here).values(data=data))
 
     def reviews(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What a person has decided, in whichever run, by the key of what was shown."""
@@ -271,6 +280,7 @@ class Store:
                         seed_id=row["seed_id"],
                         round=round,
                         operator=row["operator"],
+                        data=row["data"],
                     ),
                     row["position"],
                 )
@@ -352,6 +362,7 @@ class Store:
                     "input": row["input"],
                     "output": row["response"] or "",
                     "scores": {name: score.value for name, score in scores.get(row["id"], {}).items()},
+                    "data": row["data"],
                     "model": row["model"],
                     "responder": row["responder"] or "",
                 }

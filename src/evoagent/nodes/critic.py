@@ -18,7 +18,7 @@ from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.previews import preview
 from evoagent.nodes.rules import ERROR, judge, stillborn
 from evoagent.nodes.scores import score, score_all
-from evoagent.records import Verdict
+from evoagent.records import Score, Verdict
 from evoagent.state import EvolutionContext, EvolutionState, LoadedRule
 
 
@@ -85,12 +85,13 @@ async def _criticise(stored: StoredCandidate, context: EvolutionContext, screeni
         answer = await models.responder.generate(candidate.prompt_text)
         answered = replace(candidate, response=answer.text.strip(), response_finish_reason=answer.finish_reason)
         responder = context.dispatcher.identity("responder")
-    scores = {
-        scorer.name: await score(scorer, answered, models, context.dispatcher, context.failures)
-        for scorer in context.scorers
-        if not scorer.population
-    }
-    return Critique(candidate.id, answered.response, answered.response_finish_reason, responder, scores)
+    scores: dict[str, Score] = {}
+    for scorer in context.scorers:
+        if not scorer.population:
+            found = await score(scorer, answered, models, context.dispatcher, context.failures)
+            scores[scorer.name] = found
+            answered = replace(answered, data={**answered.data, **found.data})
+    return Critique(candidate.id, answered.response, answered.response_finish_reason, responder, scores, answered.data)
 
 
 async def _score_population(context: EvolutionContext, round: int, only: Collection[str] | None = None) -> None:
@@ -108,4 +109,10 @@ async def _score_population(context: EvolutionContext, round: int, only: Collect
         rows = {candidate.id: {scorer.name: item} for candidate, item in zip(candidates, scores, strict=True)}
         rows = {id: row for id, row in rows.items() if id in wanted}
         await context.store.database.run(context.store.save_scores, context.run_id, rows)
+        candidates = [
+            replace(candidate, data={**candidate.data, **item.data})
+            if candidate.id in wanted and item.data
+            else candidate
+            for candidate, item in zip(candidates, scores, strict=True)
+        ]
     await context.dispatcher.flush()

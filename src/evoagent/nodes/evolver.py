@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from evoagent.errors import PluginError
-from evoagent.failures import explain, is_storable, shown, storable, told
+from evoagent.failures import DATA_CHARACTERS, explain, is_storable, plain_json, shown, storable, told
 from evoagent.ledger.rows import NewCandidate
 from evoagent.models.roles import Scope
 from evoagent.nodes.common import Batcher, Progress
@@ -37,11 +37,15 @@ class Assignment:
     round: int
     sample: int
 
-    @property
-    def id(self) -> str:
-        """The candidate's identifier: the same in every run that makes this call, by the same code and models."""
+    def id(self, number: int = 0) -> str:
+        """The identifier of a candidate: the same in every run that makes this call, by the same code and models.
+
+        Args:
+            number: which of the evolutions of this call, from 0.
+        """
         parents = ",".join(parent.id for parent in self.parents)
-        return content_id("candidate", parents, self.operator.name, self.operator.identity, self.round, self.sample)
+        call = ("candidate", parents, self.operator.name, self.operator.identity, self.round, self.sample)
+        return content_id(*call, *([number] if number else []))
 
 
 async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
@@ -55,32 +59,35 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     model = context.dispatcher.identity("evolver")
     budget = _Budget(state, context)
 
-    async def evolve(assignment: Assignment) -> NewCandidate | None:
-        if assignment.id in recorded:
-            return None
+    async def evolve(assignment: Assignment) -> list[NewCandidate]:
+        if assignment.id() in recorded:  # the candidates of a call are recorded together
+            return []
         return await _evolve(assignment, context, model)
 
-    async def write(rows: list[NewCandidate]) -> None:
+    async def write(calls: list[list[NewCandidate]]) -> None:
         await context.save_seconds()
-        await run(context.store.add_candidates, context.run_id, rows)
+        await run(context.store.add_candidates, context.run_id, [row for rows in calls for row in rows])
 
-    async with Batcher[NewCandidate](write) as batch:
+    async with Batcher[list[NewCandidate]](write) as batch:
         assignments = _assignments(context, state, first, count, budget)
         async with aclosing(context.dispatcher.map(assignments, evolve)) as results:
             async for assignment, outcome in results:
-                if outcome is not None:
-                    context.failures.called(assignment.operator.title)
                 if isinstance(outcome, Exception):
-                    context.failures.failed(assignment.operator.title, explain(outcome))
-                    outcome = _failed(assignment, model, outcome)
-                if outcome is not None:
+                    outcome = [_candidate(assignment, model, outcome)]
+                for new in outcome:
+                    context.failures.called(assignment.operator.title)
+                    if new.error is not None:
+                        title = assignment.operator.title
+                        context.failures.failed(title, new.error.removeprefix(f"{title}: "))
+                if outcome:
                     await batch.add(outcome)
                 progress.advance()
         await context.dispatcher.flush()
         await context.save_seconds()
     progress.finish()
     totals = await run(context.store.totals, context.run_id)
-    return {"candidates": totals.candidates, "previews": await preview(context, round)}
+    visited = state.get("visited", 0) + count
+    return {"candidates": totals.candidates, "visited": visited, "previews": await preview(context, round)}
 
 
 def _calls_per_parent(context: EvolutionContext) -> int:
@@ -97,13 +104,12 @@ def _slice(state: EvolutionState, context: EvolutionContext) -> tuple[int, int]:
     population, wanted = state["population"], context.config.stop.survivors
     if wanted is None:
         return 0, population
-    calls = _calls_per_parent(context)
-    share = max(state["survivors"], 0.5) / max(state["candidates"], 1) if state["candidates"] else 0.5
+    calls, visited = _calls_per_parent(context), state.get("visited", 0)
+    yielded = max(state["survivors"], 0.5) / visited if visited else 0.5 * calls  # survivors a parent
     missing = wanted - state["survivors"]
     # A few more than that: with one survivor missing, a round of two candidates is too easily barren.
-    count = min(population, math.ceil(1.25 * missing / (share * calls)) + math.ceil(16 / calls))
-    first = (state["candidates"] // calls) % max(population, 1)
-    return first, count
+    count = min(population, math.ceil(1.25 * missing / yielded) + math.ceil(16 / calls))
+    return visited % max(population, 1), count
 
 
 class _Budget:
@@ -115,15 +121,15 @@ class _Budget:
         before = state["candidates"]
         self._left = math.inf if stop.candidates is None else stop.candidates - before
 
-    def take(self) -> bool:
+    def take(self, candidates: int) -> bool:
         stop, context = self._context.config.stop, self._context
-        if self._left < 1:
+        if self._left < candidates:
             return False
         if stop.minutes is not None and context.seconds > stop.minutes * 60:
             return False
         if stop.tokens is not None and context.tokens >= stop.tokens:
             return False
-        self._left -= 1
+        self._left -= candidates
         return True
 
 
@@ -132,6 +138,7 @@ async def _assignments(
 ) -> AsyncIterator[Assignment]:
     config, round, population = context.config, state["round"], state["population"]
     names, samples = list(context.operators), config.evolver.samples
+    most = max(operator.evolutions for operator in context.operators.values())
 
     async def read(start: int, limit: int) -> list[Instruction]:
         return await context.store.database.run(context.store.population, context.run_id, round, start, limit)
@@ -146,12 +153,12 @@ async def _assignments(
             position = (start + step) % population
             chosen = choose(config.evolver.schedule, names, position, round, config.seed, parent.id)
             for rank, name in enumerate(chosen):
+                operator = context.operators[name]
                 for sample in range(samples):
-                    if not budget.take():
+                    if not budget.take(operator.evolutions):
                         return
-                    operator = context.operators[name]
                     mates = await _mates(read, operator, parent, population, config.seed, round, sample)
-                    place = (position * len(names) + rank) * samples + sample
+                    place = ((position * len(names) + rank) * samples + sample) * most
                     yield Assignment(place, (parent, *mates), operator, round, sample)
 
 
@@ -179,7 +186,7 @@ async def _mates(
     return mates
 
 
-async def _evolve(assignment: Assignment, context: EvolutionContext, model: str) -> NewCandidate:
+async def _evolve(assignment: Assignment, context: EvolutionContext, model: str) -> list[NewCandidate]:
     operator, parent = assignment.operator, assignment.parents[0]
     scope = Scope(operator.name, assignment.round, f"{assignment.round}.{assignment.sample}")
     models = context.models.scoped(scope)
@@ -187,7 +194,27 @@ async def _evolve(assignment: Assignment, context: EvolutionContext, model: str)
     method: Callable[..., Any] = operator.plugin.combine if several else operator.plugin.evolve
     given = assignment.parents if several else parent
     found = await context.dispatcher.guard(operator.title, method, given, models, limited=operator.strange)
-    return _candidate(assignment, model, checked_evolution(found))
+    evolutions = checked_evolutions(found, operator.evolutions)
+    return [_candidate(assignment, model, evolution, number) for number, evolution in enumerate(evolutions)]
+
+
+def checked_evolutions(found: object, most: int) -> list[Evolution | Exception]:
+    """What an operator returned: one evolution or, where `most` allows it, a list; what is wrong with one is its own.
+
+    Raises:
+        TypeError, ValueError: it is neither, or a longer list.
+    """
+    if most == 1 or not isinstance(found, (list, tuple)):
+        return [checked_evolution(found)]
+    if len(found) > most:
+        raise ValueError(f"returned {len(found)} evolutions, more than the {most} of its spec")
+    checked: list[Evolution | Exception] = []
+    for item in found or [Evolution("")]:
+        try:
+            checked.append(checked_evolution(item))
+        except (TypeError, ValueError) as error:
+            checked.append(error)
+    return checked
 
 
 def checked_evolution(found: object) -> Evolution:
@@ -215,10 +242,23 @@ def checked_evolution(found: object) -> Evolution:
         raw=storable(raw[:RAW_CHARACTERS]),
         truncated=bool(found.truncated),
         response=texts["response"],
+        data=_data(found.data),
     )
 
 
-def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewCandidate:
+def _data(found: object) -> dict[str, Any]:
+    try:
+        return plain_json(found, DATA_CHARACTERS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"returned an Evolution whose data cannot be stored: {explain(error)}") from error
+
+
+def _candidate(assignment: Assignment, model: str, evolution: Evolution | Exception, number: int = 0) -> NewCandidate:
+    """The candidate that one evolution of a call is; of an exception, an empty one that tells of it."""
+    error = None
+    if isinstance(evolution, Exception):
+        error = told(assignment.operator.title, evolution)
+        evolution = Evolution("", reason="the operator failed")
     parent = assignment.parents[0]
     text, reason = evolution.instruction.strip(), evolution.reason
     input = parent.input if evolution.input is None else evolution.input
@@ -228,7 +268,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewC
     if not text:
         reason = reason or "the operator returned nothing"
     candidate = Candidate(
-        id=assignment.id,
+        id=assignment.id(number),
         instruction=text,
         parent=parent,
         operator=assignment.operator.name,
@@ -238,11 +278,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution) -> NewC
         finish_reason="length" if evolution.truncated else "stop",
         family=assignment.operator.family,
         parents=assignment.parents,
+        data=evolution.data,
     )
-    version = assignment.operator.version
-    return NewCandidate(candidate, assignment.position, model, evolution.raw, reason, version=version)
-
-
-def _failed(assignment: Assignment, model: str, error: Exception) -> NewCandidate:
-    empty = _candidate(assignment, model, Evolution("", reason="the operator failed"))
-    return replace(empty, error=told(assignment.operator.title, error))
+    version, place = assignment.operator.version, assignment.position + number
+    return NewCandidate(candidate, place, model, evolution.raw, reason, error, version)

@@ -18,6 +18,7 @@ async def prepare(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         "candidates": 0,
         "survivors": 0,
         "rejected": {},
+        "visited": 0,
         "barren": 0,
         "stop_reason": None,
         "figures": {},

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evoagent.errors import EngineError, LedgerError, UserError
-from evoagent.failures import Failures, explain, finite, shown, storable
+from evoagent.failures import DATA_CHARACTERS, Failures, explain, finite, plain_json, shown, storable
 from evoagent.models.calls import Calls
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Score
 from evoagent.state import LoadedScorer
 
 REASON_CHARACTERS = 500
-DETAILS_CHARACTERS = 20_000  # of a score's details as JSON
 FIGURES = 100  # that one plugin may measure
 NAME_CHARACTERS = 100  # of a figure's name
 
@@ -76,26 +74,23 @@ def _checked(found: object) -> Score:
     reason: Any = found.reason
     if reason is not None:
         reason = storable(reason[:REASON_CHARACTERS]) if isinstance(reason, str) else shown(reason)
-    details, flaw = _details(found.details)
+    details, flaw = _plain("details", found.details)
+    data, worse = _plain("data", found.data)
     value: Any = found.value
     if value is None:
-        return Score(None, reason or "the scorer gave no reason", details)
+        return Score(None, reason or "the scorer gave no reason", details, data)
     number = finite(value)
     if number is None:
         raise ValueError(f"the scorer returned the value {shown(value)}, expected a finite number")
-    return Score(number, reason or flaw, details)
+    return Score(number, reason or worse or flaw, details, data)
 
 
-def _details(details: Any) -> tuple[dict[str, Any], str | None]:
-    """The details as plain JSON, or none and why: a good figure is not lost for them."""
+def _plain(name: str, value: Any) -> tuple[dict[str, Any], str | None]:
+    """Details or data as plain JSON, or none and why: a good figure is not lost for them."""
     try:
-        text = json.dumps(dict(details), allow_nan=False)
+        return plain_json(value, DATA_CHARACTERS), None
     except Exception as error:
-        return {}, f"its details cannot be stored: {explain(error)}"[:REASON_CHARACTERS]
-    if len(text) > DETAILS_CHARACTERS:
-        return {}, f"its details cannot be stored: {len(text)} characters, more than {DETAILS_CHARACTERS}"
-    plain: dict[str, Any] = json.loads(text)
-    return plain, None
+        return {}, f"its {name} cannot be stored: {explain(error)}"[:REASON_CHARACTERS]
 
 
 def _missing(scorer: LoadedScorer, why: str, failures: Failures) -> Score:

@@ -12,10 +12,13 @@ class Operator:
     Thousands of calls run at once; keep no state between them.
     """
 
-    async def evolve(self, parent: Instruction, models: Models) -> Evolution:
-        """Return one evolution of `parent`; an empty one with a reason where the models gave none."""
+    async def evolve(self, parent: Instruction, models: Models) -> Evolution | list[Evolution]:
+        """Return one evolution of `parent`; an empty one with a reason where the models gave none.
+
+        A list of several where the spec's `evolutions` allows it.
+        """
         raise NotImplementedError
 
-    async def combine(self, parents: tuple[Instruction, ...], models: Models) -> Evolution:
+    async def combine(self, parents: tuple[Instruction, ...], models: Models) -> Evolution | list[Evolution]:
         """As `evolve`, for operators whose spec asks for several parents."""
         raise NotImplementedError

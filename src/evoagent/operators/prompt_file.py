@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -191,8 +190,7 @@ def load_prompt_file(path: Path) -> PromptFile:
     _check_template(found.body, f"{path}: body")
     if head.examples is not None:
         _check_template(head.examples.user, f"{path}: examples.user")
-    digest = hashlib.sha256(found.text.encode()).hexdigest()[:16]
-    return PromptFile(head=head, body=found.body, prompt_hash=digest, path=path)
+    return PromptFile(head=head, body=found.body, prompt_hash=found.prompt_hash, path=path)
 
 
 def load_prompt_dir(path: Path) -> list[PromptFile]:

@@ -52,6 +52,7 @@ OWN = "project"
 
 SLOW_IMPORT_SECONDS = 3.0
 MAX_PARENTS = 16
+MAX_EVOLUTIONS = 64
 MAX_FAMILY = 32
 
 _lock = threading.Lock()
@@ -223,6 +224,9 @@ def _particular_problem(spec: PluginSpec) -> str | None:
         parents, family = _untyped(spec.parents), _untyped(spec.family)
         if isinstance(parents, bool) or not isinstance(parents, int) or not 1 <= parents <= MAX_PARENTS:
             return f"found parents {shown(parents)}, expected a whole number from 1 to {MAX_PARENTS}"
+        most = _untyped(spec.evolutions)
+        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MAX_EVOLUTIONS:
+            return f"found evolutions {shown(most)}, expected a whole number from 1 to {MAX_EVOLUTIONS}"
         if not isinstance(family, str) or not _NAME.fullmatch(family) or len(family) > MAX_FAMILY:
             return f"found family {shown(family)}, expected a short name such as 'depth' or 'breadth'"
         exempt = _untyped(spec.exempt)

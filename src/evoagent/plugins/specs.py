@@ -46,6 +46,7 @@ class OperatorSpec(PluginSpec):
 
     Attributes:
         parents: how many instructions it takes: two for a crossover.
+        evolutions: how many one call may give at the most; above one, `evolve` may return a list.
         exempt: rules that are not asked about what it writes, since they mistake it: `relevance` measures by a model
             what an operator that verifies its additions in code knows already.
     """
@@ -54,6 +55,7 @@ class OperatorSpec(PluginSpec):
 
     family: str = "depth"
     parents: int = 1
+    evolutions: int = 1
     exempt: tuple[str, ...] = ()
 
 

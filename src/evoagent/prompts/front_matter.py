@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,11 @@ class FrontMatter(NamedTuple):
     head: dict[str, Any]
     body: str
     text: str
+
+    @property
+    def prompt_hash(self) -> str:
+        """16 hex digits of the SHA-256 of the whole text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
 
 def front_matter(path: Path) -> FrontMatter:

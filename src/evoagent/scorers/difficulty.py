@@ -36,6 +36,7 @@ class Difficulty(Scorer):
     def __init__(self, config: DifficultyConfig | None = None) -> None:
         self.config = config or DifficultyConfig()
         self._prompt = load_judge("difficulty")
+        self.prompt_hash = self._prompt.prompt_hash
 
     async def score(self, candidate: Candidate, models: Models) -> Score:
         """`details` hold each rating, and the replies that could not be read."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import numbers
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from evoagent.failures import DATA_CHARACTERS, plain_json
 from evoagent.models.roles import Models
 from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec
 from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
@@ -58,11 +59,13 @@ def _operator_cases(spec: OperatorSpec) -> list[Case]:
         both = Instruction("h2", SEEDS[1].instruction, text, text, seed_id="h2")
         parents[f"{name} as input and output"] = (both, False)
 
+    flaw = partial(evolution_flaw, most=spec.evolutions)
+
     def make(label: str, parent: Instruction, ordinary: bool) -> Case:
         if spec.parents == 1:
-            return Case(label, lambda plugin, models: plugin.evolve(parent, models), evolution_flaw, ordinary)
+            return Case(label, lambda plugin, models: plugin.evolve(parent, models), flaw, ordinary)
         group = (parent, *(_mate(number) for number in range(spec.parents - 1)))
-        return Case(label, lambda plugin, models: plugin.combine(group, models), evolution_flaw, ordinary)
+        return Case(label, lambda plugin, models: plugin.combine(group, models), flaw, ordinary)
 
     return [make(label, parent, ordinary) for label, (parent, ordinary) in parents.items()]
 
@@ -161,8 +164,12 @@ def _hostile() -> list[Candidate]:
     ]
 
 
-def evolution_flaw(value: Any) -> str | None:
-    """What is wrong with an operator's result."""
+def evolution_flaw(value: Any, most: int = 1) -> str | None:
+    """What is wrong with an operator's result: an evolution or, where `most` allows it, a list of them."""
+    if most > 1 and isinstance(value, (list, tuple)):
+        if len(value) > most:
+            return f"found {len(value)} evolutions, expected the {most} of its spec at the most"
+        return next((flaw for item in value if (flaw := evolution_flaw(item))), None)
     if not isinstance(value, Evolution):
         return _instead(value, "an Evolution")
     for name in ("instruction", "raw"):
@@ -171,7 +178,7 @@ def evolution_flaw(value: Any) -> str | None:
     for name in ("input", "response", "reason"):
         if not isinstance(getattr(value, name), (str, type(None))):
             return f"Evolution.{name}: {_instead(getattr(value, name), 'a text or None')}"
-    return None
+    return _data_flaw("Evolution.data", value.data)
 
 
 def score_flaw(value: Any) -> str | None:
@@ -184,10 +191,14 @@ def score_flaw(value: Any) -> str | None:
         return f"Score.value: {_instead(value.value, 'a float; float(...) makes one')}"
     if not math.isfinite(value.value):
         return f"Score.value is {value.value}: give Score(None, reason) where there is no figure"
+    return _data_flaw("Score.details", value.details) or _data_flaw("Score.data", value.data)
+
+
+def _data_flaw(name: str, value: Any) -> str | None:
     try:
-        json.dumps(dict(value.details), allow_nan=False)
+        plain_json(value, DATA_CHARACTERS)
     except (TypeError, ValueError) as error:
-        return f"Score.details cannot be kept as JSON ({error})"
+        return f"{name} cannot be kept as JSON ({error})"
     return None
 
 
