@@ -14,11 +14,11 @@ def encode(result: Result) -> tuple[dict[str, Any], bytes | None]:
     """A JSON-able mapping and, for embeddings and per-token losses, little-endian float32 bytes."""
     if isinstance(result, Embedding):
         return {"prompt_tokens": result.prompt_tokens}, result.vector.astype("<f4").tobytes()
+    if isinstance(result, Completion):  # by name: `asdict` takes ten times as long
+        return {name: getattr(result, name) for name in Completion.__slots__}, None
     fields = asdict(result)
-    if isinstance(result, Loss):
-        tokens = fields.pop("tokens")
-        return fields, np.asarray(tokens, dtype="<f4").tobytes() if tokens else None
-    return fields, None
+    tokens = fields.pop("tokens")
+    return fields, np.asarray(tokens, dtype="<f4").tobytes() if tokens else None
 
 
 def decode(verb: Verb, result: dict[str, Any], array: bytes | None) -> Result:

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, RequestError, TransientError, UserError
@@ -27,6 +27,8 @@ from evoagent.models.checks import check_request
 from evoagent.models.codec import decode, encode
 from evoagent.models.engine_calls import CLOSE_SECONDS, EngineCalls
 from evoagent.models.engines.base import Engine, Lane
+from evoagent.models.keys import request_key
+from evoagent.models.lines import Line, Pending
 from evoagent.models.requests import (
     Completion,
     Embedding,
@@ -34,20 +36,16 @@ from evoagent.models.requests import (
     GenerateRequest,
     Loss,
     LossRequest,
-    Request,
     Result,
     Sampling,
     Verb,
-    request_key,
     request_seed,
     verb_of,
 )
+from evoagent.models.retries import RetryNotice, RetryPolicy
 from evoagent.models.roles import Scope, Style
 
 logger = logging.getLogger(__name__)
-
-FLUSH_EVERY = 256  # answers a transaction
-FLUSH_SECONDS = 0.5  # at most this much work is asked again after a crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +60,6 @@ class RoleBinding:
     sampling: Sampling = Sampling()
     style: Style = "plain"
     plugin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Exponential back-off for faults that may pass: `attempts` in all, waiting `first` seconds, then doubling."""
-
-    attempts: int = 6
-    first: float = 0.5
-    longest: float = 30.0
-
-    def delay(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait after failed attempt number `attempt` (from 1); a server's own wish counts up to 5 min."""
-        if retry_after is not None:
-            return min(retry_after, 300.0)
-        return min(self.first * 2.0 ** (attempt - 1), self.longest)
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    key: str
-    role: str
-    request: Request
-    scope: Scope
-    future: asyncio.Future[Result]
-    attempts: int = 0
-    successes_before: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """The requests that wait for one verb of one engine."""
-
-    engine: Engine
-    verb: Verb
-    lane: Lane
-    waiting: list[_Pending] = field(default_factory=list)
-    running: int = 0
-    successes: int = 0
 
 
 class Dispatcher(Calls):
@@ -134,14 +94,16 @@ class Dispatcher(Calls):
         self._retry = retry or RetryPolicy()
         self._on_load = on_load
         self._in_flight: dict[str, asyncio.Future[Result]] = {}
-        self._lookups: list[_Pending] = []
-        self._lines: dict[tuple[int, Verb], _Line] = {}
+        self._lookups: list[Pending] = []
+        self._lines: dict[tuple[int, Verb], Line] = {}
         self._starting: dict[int, asyncio.Task[None]] = {}
         self._buffer: list[LoggedRequest] = []
         self._unflushed: dict[str, Result] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking_up = False
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self._writing = asyncio.Lock()
+        self._writing_behind = False
+        self._retry_notice = RetryNotice(self.accounts, notice)
 
     # -- what roles ask -----------------------------------------------------------------------------------------
 
@@ -210,7 +172,7 @@ class Dispatcher(Calls):
             future = asyncio.get_running_loop().create_future()
             future.add_done_callback(_retrieve)
             self._in_flight[key] = future
-            self._lookups.append(_Pending(key, role, request, scope, future))
+            self._lookups.append(Pending(key, role, request, scope, future))
             if not self._looking_up:
                 self._looking_up = True
                 self._spawn(self._look_up())
@@ -221,18 +183,16 @@ class Dispatcher(Calls):
 
     async def flush(self) -> None:
         """Write every answer so far to the log."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        entries, self._buffer = self._buffer, []
-        if entries:
-            try:
-                await self._database.run(self._log.append, entries)
-                for entry in entries:
-                    del self._unflushed[entry.key]
-            except LedgerError as error:
-                self._buffer = entries + self._buffer  # tried once more when the run closes
-                self._fail(error)
+        async with self._writing:
+            entries, self._buffer = self._buffer, []
+            if entries:
+                try:
+                    await self._database.run(self._log.append, entries)
+                    for entry in entries:
+                        del self._unflushed[entry.key]
+                except LedgerError as error:
+                    self._buffer = entries + self._buffer  # tried once more when the run closes
+                    self._fail(error)
         if self.fatal is not None:
             raise self.fatal
 
@@ -272,12 +232,12 @@ class Dispatcher(Calls):
                     self.accounts.hit(pending.role, pending.scope)
                     self._resolve(pending, decode(verb_of(pending.request), *found[pending.key]))
                 else:
-                    self._line(pending).waiting.append(pending)
+                    self._line(pending).put(pending)
             for line in list(self._lines.values()):
                 self._drive(line)
         self._looking_up = False
 
-    def _record(self, pending: _Pending, result: Result, seconds: float) -> None:
+    def _record(self, pending: Pending, result: Result, seconds: float) -> None:
         fields, array = encode(result)
         self._unflushed[pending.key] = result
         self._buffer.append(
@@ -296,37 +256,34 @@ class Dispatcher(Calls):
             )
         )
         self.accounts.sent(pending.role, pending.scope, result, seconds)
-        if len(self._buffer) >= FLUSH_EVERY:
-            self._spawn(self._flush_quietly())
-        elif self._flush_timer is None:
-            loop = asyncio.get_running_loop()
-            self._flush_timer = loop.call_later(FLUSH_SECONDS, lambda: self._spawn(self._flush_quietly()))
+        if not self._writing_behind:
+            self._writing_behind = True
+            self._spawn(self._write_behind())
 
-    async def _flush_quietly(self) -> None:
+    async def _write_behind(self) -> None:
+        """Write answers as fast as the ledger's thread takes them: what comes meanwhile is the next transaction."""
         with suppress(EvoAgentError):  # kept in self.fatal, which every waiting coroutine has been given
-            await self.flush()
+            while self._buffer:
+                await self.flush()
+        self._writing_behind = False
 
     # -- the engines --------------------------------------------------------------------------------------------
 
-    def _line(self, pending: _Pending) -> _Line:
+    def _line(self, pending: Pending) -> Line:
         engine = self._roles[pending.role].engine
         verb = verb_of(pending.request)
         line = self._lines.get((id(engine), verb))
         if line is None:
-            line = _Line(engine, verb, engine.lanes.get(verb, Lane()))
+            line = Line(engine, verb, engine.lanes.get(verb, Lane()))
             self._lines[id(engine), verb] = line
         return line
 
-    def _drive(self, line: _Line) -> None:
-        """Hand batches to the engine while it takes them: longest first where it takes several, else in order."""
-        if line.waiting and line.lane.batch > 1:
-            line.waiting.sort(key=lambda pending: (-pending.request.size, pending.key))
-        while line.waiting and line.running < line.lane.parallel and self.fatal is None:
-            batch, line.waiting = line.waiting[: line.lane.batch], line.waiting[line.lane.batch :]
-            line.running += 1
+    def _drive(self, line: Line) -> None:
+        """Hand batches to the engine while it takes them."""
+        while self.fatal is None and (batch := line.take()):
             self._spawn(self._serve(line, batch))
 
-    async def _serve(self, line: _Line, batch: list[_Pending]) -> None:
+    async def _serve(self, line: Line, batch: list[Pending]) -> None:
         started = time.monotonic()
         try:
             await self._started(line.engine)
@@ -339,12 +296,14 @@ class Dispatcher(Calls):
             return
         finally:
             line.running -= 1
-        seconds = (time.monotonic() - started) / len(batch)
+        ended = time.monotonic()
+        line.learn(outcomes[0], started, ended)
+        seconds = (ended - started) / len(batch)
         for pending, outcome in zip(batch, outcomes, strict=True):
             self._settle(line, pending, outcome, seconds)
         self._drive(line)
 
-    def _settle(self, line: _Line, pending: _Pending, outcome: Result | Exception, seconds: float) -> None:
+    def _settle(self, line: Line, pending: Pending, outcome: Result | Exception, seconds: float) -> None:
         if not isinstance(outcome, Exception):
             line.successes += 1
             self._record(pending, outcome, seconds)
@@ -358,7 +317,7 @@ class Dispatcher(Calls):
         else:
             self._resolve(pending, RequestError(explain(outcome)))
 
-    def _retry_later(self, line: _Line, pending: _Pending, error: TransientError) -> None:
+    def _retry_later(self, line: Line, pending: Pending, error: TransientError) -> None:
         # Whether anything has worked since this request's last attempt: a server that went away served others before.
         alive = pending.attempts > 0 and line.successes > pending.successes_before
         pending.successes_before = line.successes
@@ -374,9 +333,11 @@ class Dispatcher(Calls):
             return
 
         def again() -> None:
-            line.waiting.append(pending)
+            line.put(pending)
             self._drive(line)
 
+        self.accounts.retry(pending.role, pending.scope)
+        self._retry_notice.look(error)
         delay = self._retry.delay(pending.attempts, error.retry_after)
         asyncio.get_running_loop().call_later(delay, again)
 
@@ -391,7 +352,7 @@ class Dispatcher(Calls):
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
-    def _resolve(self, pending: _Pending, outcome: Result | Exception) -> None:
+    def _resolve(self, pending: Pending, outcome: Result | Exception) -> None:
         self._in_flight.pop(pending.key, None)
         if pending.future.done():
             return
@@ -409,7 +370,7 @@ class Dispatcher(Calls):
         self._in_flight.clear()
         self._lookups.clear()
         for line in self._lines.values():
-            line.waiting.clear()
+            line.clear()
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

@@ -20,6 +20,13 @@ async def gather_each(
     Raises:
         EngineError: what any of them raised, once all have ended.
     """
+    if len(requests) == 1:  # no task of its own
+        try:
+            return [await answer(requests[0])]
+        except EngineError:
+            raise
+        except Exception as error:
+            return [error]
     outcomes = await asyncio.gather(*(answer(request) for request in requests), return_exceptions=True)
     results: list[Answer | Exception] = []
     for outcome in outcomes:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from evoagent.config import ModelConfig, Strict
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
+from evoagent.models.concurrency import BusyError, ElasticLane
 from evoagent.models.engines import openai_wire as wire
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
@@ -34,7 +35,9 @@ class OpenAIOptions(Strict):
         base_url: the server, up to and with `/v1`; by default what EVOAGENT_OPENAI_BASE_URL says, which may also hold
             a user and a password: `https://USER:PASSWORD@HOST/v1`.
         api_key_env: name of the environment variable that holds the key; the key itself is written nowhere.
-        concurrency: requests at the server at once.
+        concurrency: requests at the server at once, at most. How many there are is found while the run goes on: more as
+            long as that brings more answers a second, half as many when the server refuses with 429 or 503, or does
+            not answer in time.
         timeout_s: seconds for one request, from sending it to its last byte.
         supports_seed: send each request's seed; turn it off for a server that refuses the field. `vllm serve` on a CPU
             crashes on seeded prompts that it takes in pieces: start it with `--no-enable-chunked-prefill`.
@@ -48,7 +51,7 @@ class OpenAIOptions(Strict):
 
     base_url: str | None = None
     api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    concurrency: int = Field(32, ge=1, le=4096)
+    concurrency: int = Field(256, ge=1, le=4096)
     timeout_s: float = Field(300.0, gt=0)
     supports_seed: bool = True
     loss: Literal["none", "vllm-prompt-logprobs", "echo"] = "none"
@@ -86,12 +89,12 @@ class OpenAIEngine(Engine):
         self.identity = f"{source.name}@{source.revision or 'server'}:{model.dtype}:openai"
         self.parameters = source.parameters
         self.licence = source.licence
-        lane = Lane(batch=1, parallel=options.concurrency)
+        lane = ElasticLane(batch=1, parallel=options.concurrency)
         self.lanes: dict[Verb, Lane] = {"generate": lane}
         if options.loss != "none":
             self.lanes["loss"] = lane
         if options.embed:
-            self.lanes["embed"] = Lane(batch=64, parallel=options.concurrency)
+            self.lanes["embed"] = ElasticLane(batch=64, parallel=options.concurrency)
         self.capabilities = frozenset(self.lanes)
         self._slots = asyncio.Semaphore(options.concurrency)
         self._frame: str | None = None
@@ -219,7 +222,7 @@ class OpenAIEngine(Engine):
             try:
                 reply = await self._server.ask((base or self._url) + path, content, limit=wire.MAX_BODY)
             except TimeoutError as error:
-                raise TransientError(str(error)) from error
+                raise BusyError(str(error)) from error
             except ConnectionError as error:
                 raise TransientError(f"cannot reach {self._url}: {wire.show(str(error))}") from error
         if reply.status >= 300:

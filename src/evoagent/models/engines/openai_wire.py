@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from evoagent.errors import EngineError, EvoAgentError, RequestError, TransientError
+from evoagent.models.concurrency import BusyError
 from evoagent.models.engines.scoring_text import ScoringIds, to_loss
 from evoagent.models.requests import Completion, Embedding, Loss, LossRequest
 
 MAX_BODY = 64 * 2**20
 _MAX_WAIT_S = 3600.0
 _PASSING = frozenset({408, 409, 425, 429})
+_BUSY = frozenset({408, 429, 503, 504})
 _WHOLE = frozenset({401, 402, 403, 404, 405})
 _CHARACTERS_PER_TOKEN = 200  # longer tokens are runs of white space: a text beyond this is not what was asked for
 
@@ -30,7 +32,7 @@ def status_error(status: int, headers: Mapping[str, str], said: str) -> EvoAgent
         return EngineError(f"the server answered {status}, see {there}: expected a base_url that leads nowhere else")
     message = f"the server answered {status}: {said}"
     if status in _PASSING or status >= 500:
-        return TransientError(message, retry_after=retry_after(headers))
+        return (BusyError if status in _BUSY else TransientError)(message, retry_after=retry_after(headers))
     if status in _WHOLE:
         return EngineError(f"{message} (expected a server that knows this model, path and key)")
     return RequestError(message)
