@@ -37,12 +37,13 @@ class NodeProgress:
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished:
-    """A node is through."""
+    """A node is through; `retried` counts what it had to ask its models again, since they could not answer."""
 
     node: str
     round: int
     total: int
     seconds: float
+    retried: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -80,6 +83,109 @@ async def test_a_server_that_goes_away_and_comes_back(
         assert resumed[key] == whole[key]
 
 
+class Counting(BaseHTTPRequestHandler):
+    """Answers chats as a busy server does: the first attempt at every `refuses`th prompt is refused."""
+
+    protocol_version = "HTTP/1.1"
+    refuses = 0
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:  # type: ignore[attr-defined]
+            self.server.seen[raw] += 1  # type: ignore[attr-defined]
+        time.sleep(0.02)
+        number = int(hashlib.sha256(raw).hexdigest()[:6], 16)
+        if self.refuses and number % self.refuses == 0 and self.server.seen[raw] == 1:  # type: ignore[attr-defined]
+            return self._say(503, {"error": {"message": "too busy"}})
+        text = f"Describe thing {number} of the museum, and then name {number % 100} more."
+        message = {"role": "assistant", "content": text}
+        return self._say(200, {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]})
+
+    def do_GET(self) -> None:
+        self._say(200, {"data": []})
+
+    def _say(self, status: int, answer: Any) -> None:
+        payload = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def counting() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    server.seen, server.lock = Counter(), threading.Lock()  # type: ignore[attr-defined]
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def write_run(folder: Path, seeds: int, options: dict[str, Any]) -> None:
+    """Write `toy.yaml` and its seeds."""
+    (folder / "seeds.jsonl").write_text(
+        "".join(json.dumps({"instruction": f"Describe thing {n}.", "output": "Blue."}) + "\n" for n in range(seeds))
+    )
+    role = {"engine": "openai", "model": "m", "options": options, "sampling": {"temperature": 0.7}}
+    config = {
+        "name": "toy",
+        "seeds": {"path": "seeds.jsonl"},
+        "models": {"evolver": role},
+        "evolver": {"operators": ["constraints"], "style": "plain"},
+        "critic": {"scorers": ["length"]},
+        "stop": {"rounds": 1},
+    }
+    (folder / "toy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def test_a_killed_run_asks_again_only_for_what_was_on_its_way(counting: ThreadingHTTPServer, tmp_path: Path) -> None:
+    seen: Counter[bytes] = counting.seen  # type: ignore[attr-defined]
+    address = f"http://127.0.0.1:{counting.server_port}/v1"
+    write_run(tmp_path, 150, {"base_url": address, "concurrency": 8})
+    command = [sys.executable, "-m", "evoagent", "run", "toy.yaml", "--json", "--out"]
+    for moment in (60, 220):  # while candidates are made, and while they are answered
+        process = subprocess.Popen(
+            [*command, "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        while seen.total() < moment and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    done = subprocess.run([*command, "killed"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    again = seen.total() - len(seen)
+    assert again <= 2 * (8 + 12), "what ran when it was killed, and a few answers that were not written yet"
+    seen.clear()
+    subprocess.run([*command, "whole"], cwd=tmp_path, capture_output=True, timeout=120, check=True)
+    files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "killed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_requests_that_are_sent_again_are_counted_and_told_of(
+    counting: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counting, "refuses", 5)
+    seen: Counter[bytes] = counting.seen  # type: ignore[attr-defined]
+    write_run(tmp_path, 80, {"base_url": f"http://127.0.0.1:{counting.server_port}/v1"})
+    command = [sys.executable, "-c", RUN, "run", "toy.yaml", "--json", "--out", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    retried = seen.total() - len(seen)
+    assert retried > 10
+    assert json.loads(done.stdout)["requests"] == {"sent": len(seen), "cached": 0, "retried": retried}
+    told = [line for line in done.stderr.splitlines() if "failed for now and are sent again" in line]
+    assert len(told) == 1
+    assert told[0].endswith("the last: the server answered 503: too busy")
+    events = [json.loads(line) for line in (tmp_path / "out/events.jsonl").read_text().splitlines()]
+    assert sum(event["retried"] for event in events if event["event"] == "NodeFinished") == retried
+
+
 KEY = "sk-0a1B/2c3D+4e5F6g7H"
 # A run by the command line, but without its long waits between attempts.
 RUN = """
@@ -134,19 +240,7 @@ def evoagent(
     folder: Path, command: str, options: dict[str, Any], *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, on a configuration with these options of the engine."""
-    (folder / "seeds.jsonl").write_text(
-        "".join(json.dumps({"instruction": f"Describe thing {n}.", "output": "Blue."}) + "\n" for n in range(12))
-    )
-    role = {"engine": "openai", "model": "m", "options": options, "sampling": {"temperature": 0.7}}
-    config = {
-        "name": "toy",
-        "seeds": {"path": "seeds.jsonl"},
-        "models": {"evolver": role},
-        "evolver": {"operators": ["constraints"], "style": "plain"},
-        "critic": {"scorers": ["length"]},
-        "stop": {"rounds": 1},
-    }
-    (folder / "toy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    write_run(folder, 12, options)
     return subprocess.run(
         [sys.executable, "-c", RUN, command, "toy.yaml", *arguments],
         cwd=folder,

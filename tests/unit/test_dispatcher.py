@@ -16,6 +16,7 @@ from evoagent.errors import EngineError, LedgerError, PluginError, RequestError,
 from evoagent.failures import BlockedError, PluginFault
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
+from evoagent.models.concurrency import START, ElasticLane
 from evoagent.models.dispatcher import Dispatcher, RetryPolicy, RoleBinding
 from evoagent.models.engine_calls import EngineCalls
 from evoagent.models.engines.base import Lane
@@ -165,6 +166,58 @@ async def test_a_passing_fault_is_retried_and_a_lasting_one_ends_the_run(dispatc
             await ask(dispatcher, "b")
         with pytest.raises(EngineError):
             await asyncio.wait_for(ask(dispatcher, "c"), 1)
+
+
+async def test_attempts_that_are_followed_by_another_are_counted_and_told_of_once(
+    dispatch: Callable[..., Dispatcher],
+) -> None:
+    seen: set[int] = set()
+
+    class Tired(Script):
+        def generate(self, request: GenerateRequest) -> str:
+            number = int(request.messages[-1][1])
+            if number % 10 == 0 and number not in seen:
+                seen.add(number)
+                raise TransientError(f"too busy for {number}")
+            return "fine"
+
+    told: list[str] = []
+    async with dispatch(Recorder(Tired(), Lane(1, 4)), notice=told.append) as dispatcher:
+        await asyncio.gather(*(ask(dispatcher, f"{n}") for n in range(300)))
+        counts = {role: (account.sent, account.retried) for (role, *_), account in dispatcher.accounts.by_key.items()}
+    assert counts == {"evolver": (300, 30)}
+    assert len(told) == 1
+    assert re.fullmatch(r"\d+ of \d+ requests failed for now and are sent again, the last: too busy for \d+", told[0])
+
+
+async def test_a_lane_that_may_grow_does_so_while_that_pays(dispatch: Callable[..., Dispatcher]) -> None:
+    class Server(Recorder):
+        running = most = 0
+
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0.1)
+            self.running -= 1
+            return await super().generate(requests)
+
+    for bound, least, most in ((8, 8, 8), (200, START + 1, 200)):
+        engine = Server(lane=ElasticLane(1, bound))
+        async with dispatch(engine) as dispatcher:
+            await asyncio.gather(*(ask(dispatcher, f"{bound} {n}") for n in range(30 * min(bound, 20))))
+        assert least <= engine.most <= most
+
+
+async def test_an_answer_is_in_the_log_before_long(database: Database, dispatch: Callable[..., Dispatcher]) -> None:
+    class Slow(Recorder):
+        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
+            await asyncio.sleep(0.05)
+            return await super().generate(requests)
+
+    async with dispatch(Slow(lane=Lane(1, 4))) as dispatcher:
+        for number in range(5):
+            await ask(dispatcher, f"{number}")
+            assert await database.run(lambda: RequestLog(database, "run").usage()["evolver"]["requests"]) == number + 1
 
 
 async def test_a_fault_of_one_request_alone_is_that_request_s(dispatch: Callable[..., Dispatcher]) -> None:

@@ -57,19 +57,22 @@ class Lines:
     """Plain lines: when a node starts, every 15 seconds, and when it ends."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last, self._done = time.monotonic(), 0
 
     def __call__(self, event: Event) -> None:
         """Print what is worth a line."""
         text = describe(event)
         match event:
             case NodeStarted():
-                self._last = time.monotonic()
+                self._last, self._done = time.monotonic(), 0
             case NodeProgress() if time.monotonic() - self._last >= LINE_SECONDS:
-                self._last = time.monotonic()
+                seconds, done = time.monotonic() - self._last, event.done - self._done
+                self._last, self._done = time.monotonic(), event.done
                 text = f"{label(event)}: {event.done}/{event.total}, {event.tokens_per_second:.0f} tokens/s"
+                text += f", about {duration(seconds * (event.total - event.done) / done)} left" if done else ""
             case NodeFinished():
                 text = f"{label(event)}: {event.total} in {event.seconds:.1f} s"
+                text += f", {event.retried} requests sent again" if event.retried else ""
         if text is not None:
             tell(text)
 
@@ -118,6 +121,14 @@ class Bars:
 
     def _balance(self) -> str:
         return f"{self._survivors} kept, {self._rejected} rejected" if self._survivors + self._rejected else ""
+
+
+def duration(seconds: float) -> str:
+    """A rough length of time, such as 40 s, 2 min or 3 h."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def label(event: NodeStarted | NodeProgress | NodeFinished) -> str:

@@ -49,18 +49,18 @@ class ElasticLane(Lane):
 
 
 class AdaptiveLimit:
-    """Steps up while that brings more answers a second, and halves when the server refuses.
+    """Steps up while that brings more answers a second; halves when the server refuses what it has taken before.
 
     A rate is taken over as many answers as run at once, and not before as many have come under the present limit. A
-    step that did not raise it by a twentieth is taken back, and tried again after eight looks. Steps double until
-    the first that was not worth while; from then on they add a quarter.
+    step that is refused, or did not raise the rate by a twentieth, is taken back, and tried again after eight looks.
+    Steps double until the first that is taken back; from then on they add a quarter.
     """
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._now = min(START, bound)
         self._doubles = True
-        self._best: tuple[int, float] | None = None  # a limit, and its answers a second
+        self._proven, self._rate = 0, 0.0  # a limit that is worth while, and its answers a second
         self._rest = 0
         self._changed = 0.0
         self._settled = False
@@ -73,8 +73,7 @@ class AdaptiveLimit:
             if outcome.sent >= self._changed:  # else it says nothing of the present limit
                 self._refusals += 1
             if self._refusals > REFUSED * max(self._now, FEWEST):
-                self._best, self._doubles, self._rest = None, False, REST
-                self._change(max(1, self._now // 2), outcome.ended)
+                self._back_off(outcome.ended)
             return self._now
         self._answers += 1
         if self._answers >= max(self._now, FEWEST) and outcome.ended - self._since >= SHORTEST:
@@ -87,17 +86,22 @@ class AdaptiveLimit:
         self._answers, self._refusals, self._since = 0, 0, outcome.ended
         if not measured or not outcome.crowded:
             return
-        limit, best = self._best or (0, 0.0)
-        if self._now > limit and rate < RISE * best:
-            self._doubles, self._rest = False, REST
-            self._change(limit, outcome.ended)
+        if self._now > self._proven and rate < RISE * self._rate:
+            self._back_off(outcome.ended)
             return
-        self._best = (self._now, rate)
+        self._proven, self._rate = self._now, rate
         if self._rest:
             self._rest -= 1
         elif self._now < self._bound:
             step = self._now if self._doubles else max(1, self._now // 4)
             self._change(min(self._now + step, self._bound), outcome.ended)
+
+    def _back_off(self, now: float) -> None:
+        """Take the last step back; halve where there was none."""
+        if self._now <= self._proven:
+            self._proven, self._rate = 0, 0.0
+        self._doubles, self._rest = False, REST
+        self._change(self._proven or max(1, self._now // 2), now)
 
     def _change(self, limit: int, now: float) -> None:
         self._now, self._changed, self._since, self._settled = limit, now, now, False

@@ -44,6 +44,7 @@ class Progress:
         self._started = time.monotonic()
         self._reported = 0.0
         self._tokens = self._dispatcher.accounts.completion_tokens
+        self._retries = self._dispatcher.accounts.retries
         self._write(NodeStarted(node, round, total))
 
     def advance(self) -> None:
@@ -58,7 +59,8 @@ class Progress:
 
     def finish(self) -> None:
         """Report the end."""
-        self._write(NodeFinished(self._node, self._round, self._done, time.monotonic() - self._started))
+        seconds, retries = time.monotonic() - self._started, self._dispatcher.accounts.retries - self._retries
+        self._write(NodeFinished(self._node, self._round, self._done, seconds, retries))
 
 
 class Batcher(Generic[T]):

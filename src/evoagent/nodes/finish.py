@@ -31,6 +31,7 @@ def summarise(context: EvolutionContext, stop_reason: str | None) -> dict[str, A
     """The summary that `evoagent run --json` prints. Synchronous: call it in the ledger's thread."""
     totals = context.store.totals(context.run_id)
     usage = context.log.usage()
+    retried = context.dispatcher.accounts.retries
     return {
         "run": str(context.directory),
         "rounds": context.store.rounds(context.run_id),
@@ -44,6 +45,7 @@ def summarise(context: EvolutionContext, stop_reason: str | None) -> dict[str, A
         "requests": {
             "sent": int(sum(figures["requests"] for figures in usage.values())),
             "cached": int(context.dispatcher.accounts.total("cached")),
+            **({"retried": retried} if retried else {}),
         },
         "seconds": round(context.seconds, 1),
         "stop_reason": stop_reason,
