@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Instruction, Verdict
@@ -33,7 +34,13 @@ class PopulationEliminator(ABC):
 
 
 class Selector(ABC):
-    """Chooses which candidates survive, once the rules have spoken."""
+    """Chooses which candidates survive, once the rules have spoken.
+
+    Attributes:
+        keeps_all: everything survives, whatever it is: then nothing is read only to be kept.
+    """
+
+    keeps_all: ClassVar[bool] = False
 
     @abstractmethod
     async def select(

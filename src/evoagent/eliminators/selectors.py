@@ -18,6 +18,8 @@ from evoagent.records import Candidate, Verdict
 class All(Selector):
     """Everything survives."""
 
+    keeps_all = True
+
     async def select(
         self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
     ) -> list[Verdict]:

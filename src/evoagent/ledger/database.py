@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Table, create_engine, event, inspect, make_url, select
+from sqlalchemy import URL, Connection, Select, Table, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -120,6 +120,12 @@ class Database:
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
 
+    def insert_from(self, connection: Connection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
+        """As `insert`, with rows that the database itself selects."""
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        rows = rows.where(text("1 = 1"))  # without any WHERE, SQLite takes ON CONFLICT for a part of the join
+        connection.execute(dialect.insert(table).from_select(list(columns), rows).on_conflict_do_nothing())
+
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `function` in the ledger's thread and await its result."""
         loop = asyncio.get_running_loop()
@@ -159,13 +165,13 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 
 def _explain(error: DBAPIError) -> str:
-    text = str(error.orig)
-    if "disk is full" in text or "No space left" in text:
+    said = str(error.orig)
+    if "disk is full" in said or "No space left" in said:
         return "the disk is full; everything up to the last transaction is kept: free some space and run again"
-    if "disk I/O error" in text:
+    if "disk I/O error" in said:
         return "the disk cannot be written (full, or failing); what was committed is kept: mend it and run again"
-    if "readonly database" in text or "unable to open database file" in text:
-        return f"cannot be opened ({text}): copy its folder to where it can be written"
-    if "not a database" in text or "malformed" in text:
-        return f"not a readable SQLite database ({text})"
-    return text
+    if "readonly database" in said or "unable to open database file" in said:
+        return f"cannot be opened ({said}): copy its folder to where it can be written"
+    if "not a database" in said or "malformed" in said:
+        return f"not a readable SQLite database ({said})"
+    return said

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Integer, RowMapping, Select, and_, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from evoagent.ledger import schema
 from evoagent.ledger.database import Database
@@ -73,12 +87,15 @@ class Store:
             row |= {"seeds_bad": bad, "seconds": 0.0, "started_at": datetime.now(UTC).isoformat(timespec="seconds")}
             connection.execute(runs.insert(), [row])
             self.database.insert(connection, schema.meta, [{"key": k, "value": v} for k, v in identity.items()])
-            members, places = [], []
-            for position, seed in enumerate(seeds):
-                members.append(instruction_row(run_id, seed, position))
-                places.append({"run_id": run_id, "round": 1, "position": position, "instruction_id": seed.id})
-            self.database.insert(connection, schema.instructions, members)
-            self.database.insert(connection, schema.population, places)
+            numbered = enumerate(seeds)
+            while page := list(islice(numbered, PAGE)):
+                places = [
+                    {"run_id": run_id, "round": 1, "position": position, "instruction_id": seed.id}
+                    for position, seed in page
+                ]
+                members = [instruction_row(run_id, seed, position) for position, seed in page]
+                self.database.insert(connection, schema.instructions, members)
+                self.database.insert(connection, schema.population, places)
 
     def add_seconds(self, run_id: str, seconds: float) -> None:
         """Add to the time that the run has taken, over all processes that worked on it."""
@@ -122,11 +139,11 @@ class Store:
 
     # -- candidates ---------------------------------------------------------------------------------------------
 
-    def candidate_ids(self, run_id: str, round: int) -> set[str]:
-        """Candidates of `round` that are recorded already."""
+    def recorded(self, run_id: str, ids: Sequence[str]) -> set[str]:
+        """Those of `ids`, a page of them at the most, that are candidates already."""
         table = schema.candidates
         with self.database.transaction() as connection:
-            return set(connection.scalars(select(table.c.id).where(table.c.run_id == run_id, table.c.round == round)))
+            return set(connection.scalars(select(table.c.id).where(table.c.run_id == run_id, table.c.id.in_(ids))))
 
     def add_candidates(self, run_id: str, rows: Sequence[NewCandidate]) -> None:
         """Record candidates in one transaction; those recorded before stay as they are."""
@@ -227,6 +244,11 @@ class Store:
                         data |= score.data
                     connection.execute(update(table).where(here).values(data=data))
 
+    def has_reviews(self) -> bool:
+        """Whether a person has decided on anything in this directory."""
+        with self.database.transaction() as connection:
+            return connection.scalar(select(schema.reviews.c.key).limit(1)) is not None
+
     def reviews(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What a person has decided, in whichever run, by the key of what was shown."""
         table = schema.reviews
@@ -258,48 +280,44 @@ class Store:
                 found.setdefault(row["round"], {})[row["name"]] = row["value"]
         return found
 
+    def save_verdicts(self, run_id: str, round: int, verdicts: Mapping[str, Verdict]) -> None:
+        """Record verdicts before the round is finished; a candidate that has one keeps it."""
+        with self.database.transaction() as connection:
+            self._insert_verdicts(connection, run_id, round, verdicts)
+
+    def keep_undecided(self, run_id: str, round: int) -> None:
+        """Keep every candidate of `round` that has no verdict, without a look at any."""
+        table, verdict = schema.candidates, schema.verdicts
+        rows = select(table.c.run_id, table.c.id, table.c.round, literal(True), literal(""), literal(""))
+        rows = rows.where(table.c.run_id == run_id, table.c.round == round, ~exists().where(_JUDGED))
+        columns = ["run_id", "candidate_id", "round", "kept", "rule", "detail"]
+        with self.database.transaction() as connection:
+            connection.execute(verdict.insert().from_select(columns, rows))
+
     def finish_round(self, run_id: str, round: int, verdicts: Mapping[str, Verdict]) -> None:
         """Record the round's last verdicts, its survivors and the next population: all of it, or nothing.
 
-        A survivor takes its parent's place; a parent none of whose candidates survived returns to the pool.
+        A survivor takes its parent's place; a parent none of whose candidates survived returns to the pool. No row
+        leaves the database for that.
         """
-        place = schema.population
+        place, member = schema.population, schema.instructions
+        kept = _kept(run_id).where(schema.candidates.c.round == round).subquery()
+        copied = ["run_id", "id", "round", "position", "operator", "seed_id", "parent_ids"]
+        texts = {"instruction": kept.c.instruction, "input": kept.c.input, "data": kept.c.data}
+        survivors = select(
+            *(kept.c[name] for name in copied), *texts.values(), func.coalesce(kept.c.response, "").label("output")
+        )
+        here = place.outerjoin(kept, kept.c.parent_id == place.c.instruction_id)
+        number = func.row_number().over(order_by=(place.c.position, kept.c.position)) - 1
+        places = (
+            select(literal(run_id), literal(round + 1), number, func.coalesce(kept.c.id, place.c.instruction_id))
+            .select_from(here)
+            .where(place.c.run_id == run_id, place.c.round == round)
+        )
         with self.database.transaction() as connection:
             self._insert_verdicts(connection, run_id, round, verdicts)
-            query = _kept(run_id).where(schema.candidates.c.round == round)
-            survivors = connection.execute(query).mappings().all()
-            members = [
-                instruction_row(
-                    run_id,
-                    Instruction(
-                        id=row["id"],
-                        instruction=row["instruction"],
-                        input=row["input"],
-                        output=row["response"] or "",
-                        parent_ids=tuple(row["parent_ids"]),
-                        seed_id=row["seed_id"],
-                        round=round,
-                        operator=row["operator"],
-                        data=row["data"],
-                    ),
-                    row["position"],
-                )
-                for row in survivors
-            ]
-            self.database.insert(connection, schema.instructions, members)
-            children: dict[str, list[str]] = {}
-            for row in survivors:
-                children.setdefault(row["parent_id"], []).append(row["id"])
-            current = select(place.c.instruction_id).where(place.c.run_id == run_id, place.c.round == round)
-            places: list[dict[str, Any]] = []
-            seen: set[str] = set()
-            for id in connection.scalars(current.order_by(place.c.position)).all():
-                for next_id in children.get(id, [id]):
-                    if next_id not in seen:
-                        seen.add(next_id)
-                        where = {"run_id": run_id, "round": round + 1, "position": len(places)}
-                        places.append(where | {"instruction_id": next_id})
-            self.database.insert(connection, place, places)
+            self.database.insert_from(connection, member, [*copied, *texts, "output"], survivors)
+            self.database.insert_from(connection, place, ["run_id", "round", "position", "instruction_id"], places)
 
     def _insert_verdicts(
         self, connection: Connection, run_id: str, round: int, verdicts: Mapping[str, Verdict]

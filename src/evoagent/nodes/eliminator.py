@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -16,12 +16,12 @@ from evoagent.events import Notice, RoundFinished
 from evoagent.failures import AbandonedFault, explain
 from evoagent.ledger.rows import StoredCandidate, Totals
 from evoagent.models.roles import Models, Scope
-from evoagent.nodes.common import Progress, undecided
+from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.critic import criticise_edits
 from evoagent.nodes.previews import preview
 from evoagent.nodes.review import RULE as REVIEW
 from evoagent.nodes.review import Decision, edits, review
-from evoagent.nodes.review import verdicts as reviewed
+from evoagent.nodes.review import verdicts as verdicts_of
 from evoagent.nodes.rules import ERROR, checked_verdicts, judge, stillborn
 from evoagent.nodes.scores import checked_figures
 from evoagent.records import Candidate, Verdict
@@ -35,23 +35,19 @@ QUOTA = "quota"  # the run has as many survivors as were asked for
 async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
     """Give every candidate of the round its verdict, and make the next population."""
     context, round = runtime.context, state["round"]
-    run = context.store.database.run
+    store, run = context.store, context.store.database.run
     await context.prepare_rules()
-    pending = [stored async for stored in undecided(context, round)]
-    decisions = await review(context, round, pending, state.get("review") or {})
-    pending = await _criticise_edits(context, round, decisions, pending)
-    verdicts = reviewed(decisions, pending)
-    progress = Progress(runtime, "eliminator", round, len(pending))
-    verdicts |= await _apply_rules(context, round, [s for s in pending if s.candidate.id not in verdicts], progress)
-    remaining = [stored.candidate for stored in pending if stored.candidate.id not in verdicts]
-    earlier = await run(context.store.survivors, context.run_id)
-    places = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
-    # What a person has kept stands like an earlier survivor: rules and selector choose beside it.
-    earlier += [stored.candidate for stored in pending if verdicts.get(stored.candidate.id, REJECTED).kept]
-    remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
-    await _select(context, round, remaining, earlier, verdicts, places)
+    reviewed = await _review(context, round, state.get("review") or {})
+    total = await run(store.count_candidates, context.run_id, round, undecided=True)
+    progress = Progress(runtime, "eliminator", round, total)
+    await _apply_rules(context, round, reviewed, progress)
+    if _looks_at_all(context) or reviewed:
+        verdicts = await _choose(context, round, reviewed)
+    else:
+        verdicts = {}
+        await run(store.keep_undecided, context.run_id, round)
     await context.dispatcher.flush()
-    await run(context.store.finish_round, context.run_id, round, verdicts)
+    await run(store.finish_round, context.run_id, round, verdicts)
     progress.finish()
 
     balance = await run(context.store.totals, context.run_id, round)
@@ -103,6 +99,36 @@ def stop_reason(context: EvolutionContext, round: int, totals: Totals, barren: i
     return None
 
 
+async def _review(context: EvolutionContext, round: int, given: Mapping[str, Any]) -> dict[str, Verdict]:
+    """A person's verdicts, by candidate: asked for now, given in the state, or remembered."""
+    asked = context.config.review or bool(given)
+    if not (asked or await context.store.database.run(context.store.has_reviews)):
+        return {}
+    pending = [stored async for stored in undecided(context, round)]
+    decisions = await review(context, round, pending, given)
+    return verdicts_of(decisions, await _criticise_edits(context, round, decisions, pending))
+
+
+def _looks_at_all(context: EvolutionContext) -> bool:
+    """Whether anything has to see all candidates of the round at once."""
+    rules = any(rule.looks_at == "population" for rule in context.rules)
+    return rules or not context.selector.plugin.keeps_all or context.config.stop.survivors is not None
+
+
+async def _choose(context: EvolutionContext, round: int, reviewed: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """The verdicts of a person, of the rules that see all candidates, of the selector, and of the quota."""
+    verdicts = dict(reviewed)
+    left = [stored.candidate async for stored in undecided(context, round)]
+    remaining = [candidate for candidate in left if candidate.id not in verdicts]
+    earlier = await context.store.database.run(context.store.survivors, context.run_id)
+    places = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
+    # What a person has kept stands like an earlier survivor: rules and selector choose beside it.
+    earlier += [candidate for candidate in left if verdicts.get(candidate.id, REJECTED).kept]
+    remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
+    await _select(context, round, remaining, earlier, verdicts, places)
+    return verdicts
+
+
 async def _criticise_edits(
     context: EvolutionContext, round: int, decisions: Mapping[str, Decision], pending: list[StoredCandidate]
 ) -> list[StoredCandidate]:
@@ -119,28 +145,33 @@ async def _criticise_edits(
 
 
 async def _apply_rules(
-    context: EvolutionContext, round: int, pending: Sequence[StoredCandidate], progress: Progress
-) -> dict[str, Verdict]:
-    """Verdicts of the rules on single candidates, by candidate."""
+    context: EvolutionContext, round: int, reviewed: Mapping[str, Verdict], progress: Progress
+) -> None:
+    """Record the rejections of the rules on single candidates, as they come."""
     screened = {"instruction"} if context.config.critic.screen else set()
     rules = [rule for rule in context.rules if rule.looks_at not in screened]
-    verdicts: dict[str, Verdict] = {}
+    run = context.store.database.run
 
     async def decide(stored: StoredCandidate) -> Verdict | None:
         candidate = stored.candidate
+        if candidate.id in reviewed:
+            return None
         scope = Scope(candidate.operator, round, f"{round}.{candidate.id}")
         return stillborn(stored) or await judge(candidate, rules, context.models.scoped(scope), context)
 
-    async with aclosing(context.dispatcher.map(pending, decide)) as results:
+    async def write(rejected: list[tuple[str, Verdict]]) -> None:
+        await run(context.store.save_verdicts, context.run_id, round, dict(rejected))
+
+    judged = context.dispatcher.map(undecided(context, round), decide)
+    async with Batcher[tuple[str, Verdict]](write) as batch, aclosing(judged) as results:
         async for stored, outcome in results:
             if isinstance(outcome, AbandonedFault):
                 outcome = Verdict(False, ERROR, detail=explain(outcome))
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
-                verdicts[stored.candidate.id] = outcome
+                await batch.add((stored.candidate.id, outcome))
             progress.advance()
-    return verdicts
 
 
 async def _apply_population_rules(

@@ -52,7 +52,6 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     """Make the round's candidates and record them."""
     context, round = runtime.context, state["round"]
     run = context.store.database.run
-    recorded = await run(context.store.candidate_ids, context.run_id, round)
     first, count = _slice(state, context)
     calls = count * _calls_per_parent(context)
     progress = Progress(runtime, "evolver", round, calls)
@@ -60,8 +59,6 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     budget = _Budget(state, context)
 
     async def evolve(assignment: Assignment) -> list[NewCandidate]:
-        if assignment.id() in recorded:  # the candidates of a call are recorded together
-            return []
         return await _evolve(assignment, context, model)
 
     async def write(calls: list[list[NewCandidate]]) -> None:
@@ -69,7 +66,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         await run(context.store.add_candidates, context.run_id, [row for rows in calls for row in rows])
 
     async with Batcher[list[NewCandidate]](write) as batch:
-        assignments = _assignments(context, state, first, count, budget)
+        assignments = _unrecorded(context, round, _assignments(context, state, first, count, budget), progress)
         async with aclosing(context.dispatcher.map(assignments, evolve)) as results:
             async for assignment, outcome in results:
                 if isinstance(outcome, Exception):
@@ -79,8 +76,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
                     if new.error is not None:
                         title = assignment.operator.title
                         context.failures.failed(title, new.error.removeprefix(f"{title}: "))
-                if outcome:
-                    await batch.add(outcome)
+                await batch.add(outcome)
                 progress.advance()
         await context.dispatcher.flush()
         await context.save_seconds()
@@ -160,6 +156,31 @@ async def _assignments(
                     mates = await _mates(read, operator, parent, population, config.seed, round, sample)
                     place = ((position * len(names) + rank) * samples + sample) * most
                     yield Assignment(place, (parent, *mates), operator, round, sample)
+
+
+async def _unrecorded(
+    context: EvolutionContext, round: int, assignments: AsyncIterator[Assignment], progress: Progress
+) -> AsyncIterator[Assignment]:
+    """Those calls whose candidates are not in the ledger already; the candidates of one call are recorded together."""
+    run = context.store.database.run
+    resumed = await run(context.store.count_candidates, context.run_id, round) > 0
+    async for page in _paged(assignments):
+        known = await run(context.store.recorded, context.run_id, [call.id() for call in page]) if resumed else set()
+        for call in page:
+            if call.id() in known:
+                progress.advance()
+            else:
+                yield call
+
+
+async def _paged(calls: AsyncIterator[Assignment]) -> AsyncIterator[list[Assignment]]:
+    page: list[Assignment] = []
+    async for call in calls:
+        page.append(call)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    yield page
 
 
 async def _mates(
