@@ -158,7 +158,7 @@ def choose_run(
         )
     dumped = config.model_dump(mode="json")
     run_id = uuid.uuid4().hex[:16]
-    store.begin_run(run_id, decided, dumped, versions, seeds.instructions, len(seeds.bad), identity)
+    store.begin_run(run_id, decided, dumped, versions, seeds, len(seeds.bad), identity)
     _write_config(directory, _anchored(config, base))
     begun = store.last_run()
     assert begun is not None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from evoagent.config import SeedsConfig, resolve_path
 from evoagent.datasets.files import BadRow, read_rows, unit_of
-from evoagent.datasets.forms import Example, recognise, to_example
+from evoagent.datasets.forms import Form, recognise, to_example
 from evoagent.datasets.hub import hub_name, read_hub
 from evoagent.errors import DataError
 from evoagent.records import Instruction, content_id
@@ -20,24 +22,34 @@ HEAD = 200  # rows whose columns tell the form: the first ones may lack some
 
 @dataclass(frozen=True, slots=True)
 class SeedBatch:
-    """The seeds of a run.
+    """The seeds of a run. Iterating reads them anew, one after the other: they need not fit in memory.
 
     Attributes:
+        count: how many there are.
         bad: rows that were skipped, in the order of the file.
         total: rows that were read, good and bad; blank lines are none.
         format: the form that was recognised or given.
         sha256: of the file's bytes; for a hub dataset, of the seeds' identifiers in order.
     """
 
-    instructions: list[Instruction]
+    count: int
     bad: list[BadRow]
     total: int
     format: str
     sha256: str
+    read: Callable[[], Iterator[Instruction]]
+
+    def __iter__(self) -> Iterator[Instruction]:
+        return islice(self.read(), self.count)
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        """All of them at once."""
+        return list(self)
 
 
 def read_seeds(config: SeedsConfig, base: Path) -> SeedBatch:
-    """Reads the seeds; a relative path is relative to `base`.
+    """Looks through the seeds once, keeping none; a relative path is relative to `base`.
 
     A seed's id is made of its content and of how often the same content came before it: it is stable, and
     exact duplicates stay apart.
@@ -49,40 +61,54 @@ def read_seeds(config: SeedsConfig, base: Path) -> SeedBatch:
     # A slip in "folder/file" with a folder that is there is answered at once, not by the network.
     local = path.exists() or ("/" in config.path and path.parent.is_dir())
     hub = None if local else hub_name(config.path)
-    bad: list[BadRow] = []
-    if hub is not None:
-        where, unit, rows = hub.name, "row", read_hub(hub, config.split)
-    else:
-        where, unit, rows = str(path), unit_of(path), read_rows(path, bad)
+    where, unit = (str(path), unit_of(path)) if hub is None else (hub.name, "row")
 
-    head = list(islice(rows, HEAD))
+    def rows(bad: list[BadRow]) -> Iterator[tuple[int, dict[str, Any]]]:
+        return read_rows(path, bad) if hub is None else read_hub(hub, config.split)
+
+    bad: list[BadRow] = []
+    head = list(islice(rows(bad), HEAD))
     if not head:
         raise _broken(where, unit, bad, len(bad), config.max_bad) if bad else DataError(f"{where}: has no rows")
     form = recognise([row for _, row in head], config.format, config.columns, where)
 
-    instructions: list[Instruction] = []
-    seen: Counter[Example] = Counter()
+    bad.clear()
+    count, ids = 0, hashlib.sha256()
     last = None
-    for line, row in chain(head, rows):
+    for line, seed in _seeds(rows(bad), form, bad):
+        ids.update(f"\n{seed.id}".removeprefix("" if count else "\n").encode())
+        count += 1
+        if count == config.limit:
+            last = line
+            break
+    # A reader may have been ahead of the limit: what lies there is no part of this batch.
+    bad = sorted((row for row in bad if last is None or row.line < last), key=lambda row: row.line)
+
+    total = count + len(bad)
+    if not count or len(bad) > config.max_bad * total:
+        raise _broken(where, unit, bad, total, config.max_bad)
+    sha256 = ids.hexdigest() if hub is not None else _file_digest(path)
+    return SeedBatch(count, bad, total, form.format, sha256, lambda: (seed for _, seed in _seeds(rows([]), form, [])))
+
+
+def _seeds(
+    rows: Iterable[tuple[int, dict[str, Any]]], form: Form, bad: list[BadRow]
+) -> Iterator[tuple[int, Instruction]]:
+    """The usable rows as seeds, with their lines; the others go to `bad`."""
+    seen: set[int] = set()  # hashes: the texts themselves would fill the memory
+    again: Counter[int] = Counter()
+    for line, row in rows:
         try:
             example = to_example(row, form)
         except DataError as error:
             bad.append(BadRow(line, str(error)))
             continue
-        identifier = content_id("seed", *example, seen[example])
-        seen[example] += 1
-        instructions.append(Instruction(id=identifier, seed_id=identifier, **example._asdict()))
-        if len(instructions) == config.limit:
-            last = line
-            break
-    # The head may have been read beyond the limit: what lies there is no part of this batch.
-    bad = sorted((row for row in bad if last is None or row.line < last), key=lambda row: row.line)
-
-    total = len(instructions) + len(bad)
-    if not instructions or len(bad) > config.max_bad * total:
-        raise _broken(where, unit, bad, total, config.max_bad)
-    sha256 = _digest(instructions) if hub is not None else _file_digest(path)
-    return SeedBatch(instructions, bad, total, form.format, sha256)
+        content = hash(example)
+        if content in seen:
+            again[content] += 1
+        seen.add(content)
+        identifier = content_id("seed", *example, again[content])
+        yield line, Instruction(id=identifier, seed_id=identifier, **example._asdict())
 
 
 def _broken(where: str, unit: str, bad: list[BadRow], total: int, max_bad: float) -> DataError:
@@ -90,10 +116,6 @@ def _broken(where: str, unit: str, bad: list[BadRow], total: int, max_bad: float
     rest = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
     allowed = f"at most {max_bad:.0%} may be (max_bad)"
     return DataError(f"{where}: {len(bad)} of {total} rows cannot be used, {allowed}: {first}{rest}")
-
-
-def _digest(instructions: list[Instruction]) -> str:
-    return hashlib.sha256("\n".join(seed.id for seed in instructions).encode()).hexdigest()
 
 
 def _file_digest(path: Path) -> str:

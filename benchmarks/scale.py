@@ -1,0 +1,105 @@
+"""Memory and speed of a whole run by the number of seeds, with scripted models: what evoagent itself costs.
+
+Two rounds, one evolution and one response a seed, `ifd` and `ic_ifd`, six rules on the surface. Each size runs in a
+process of its own. Prints a table; with --out, writes it as JSON with the machine that it was measured on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RULES = ["extracted", "truncated", "unchanged", "length_ratio", "repetition", "missing_input"]
+POPULATION = ["near_duplicate"]
+
+
+def config(folder: Path, seeds: int, population: bool) -> dict[str, Any]:
+    path = folder / "seeds.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(seeds):
+            text = f"Explain in your own words how machine number {number} of the old mill turns grain into flour."
+            row = {"instruction": text, "input": "", "output": f"Machine {number} grinds it between two stones."}
+            file.write(json.dumps(row) + "\n")
+    role = {"engine": "scripted", "model": "toy", "options": {"batch": 512}, "sampling": {"temperature": 0.7}}
+    return {
+        "name": "scale",
+        "seeds": {"path": str(path)},
+        "models": {"evolver": role, "embedder": {"engine": "scripted", "model": "toy"}},
+        "evolver": {"operators": ["constraints", "deepening"], "style": "plain"},
+        "critic": {"scorers": ["ifd", "ic_ifd", *(["embedding_diversity"] if population else [])]},
+        "eliminator": {"rules": [*RULES, *(POPULATION if population else [])]},
+        "stop": {"rounds": 2},
+    }
+
+
+def measure(seeds: int, population: bool) -> dict[str, Any]:
+    """One run, in this process."""
+    from evoagent.config import RunConfig
+    from evoagent.events import Event, NodeFinished
+    from evoagent.plugins.manager import PluginManager
+    from evoagent.session import open_run, run_graph
+
+    nodes: dict[str, float] = {}
+
+    def listen(event: Event) -> None:
+        if isinstance(event, NodeFinished):
+            nodes[event.node] = nodes.get(event.node, 0.0) + event.seconds
+
+    async def run(folder: Path) -> dict[str, Any]:
+        values = RunConfig.model_validate(config(folder, seeds, population))
+        async with open_run(values, folder, folder / "run", PluginManager().load(), listen=listen) as context:
+            return await run_graph(context)
+
+    with tempfile.TemporaryDirectory() as name:
+        started = time.monotonic()
+        summary = asyncio.run(run(Path(name)))
+        seconds = time.monotonic() - started
+        ledger = (Path(name) / "run" / "ledger.db").stat().st_size
+    assert summary["candidates"] == summary["survivors"] + sum(summary["rejected"].values())
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "seeds": seeds,
+        "candidates": summary["candidates"],
+        "survivors": summary["survivors"],
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "candidates_per_second": round(summary["candidates"] / seconds, 1),
+        "peak_mib": round(usage.ru_maxrss / 1024, 1),
+        "ledger_mib": round(ledger / 2**20, 1),
+        "node_seconds": {name: round(spent, 1) for name, spent in nodes.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2_000, 20_000])
+    parser.add_argument("--population", action="store_true", help="with near_duplicate and embedding_diversity")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(measure(options.one, options.population)))
+        return
+    rows = []
+    for seeds in options.seeds:
+        command = [sys.executable, __file__, "--one", str(seeds), *(["--population"] if options.population else [])]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        rows.append(json.loads(ended.stdout.splitlines()[-1]))
+        print(json.dumps(rows[-1]), flush=True)
+    if options.out is not None:
+        machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+        options.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
