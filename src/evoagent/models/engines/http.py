@@ -93,11 +93,12 @@ class HttpServer:
 
     async def open(self) -> None:
         """Make room for connections."""
-        from aiohttp import ClientSession, TCPConnector
+        from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
         # Not `trust_env`: for each request it reads ~/.netrc and the proxies anew, in threads.
         connector = TCPConnector(limit=0, keepalive_timeout=_KEPT_S)
-        self._session = ClientSession(connector=connector, headers=self._headers)
+        timeout = ClientTimeout(total=self._timeout_s)
+        self._session = ClientSession(connector=connector, headers=self._headers, timeout=timeout)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -113,19 +114,20 @@ class HttpServer:
             ConnectionError: nobody answers, or not in HTTP, or not to the end.
             RequestError: the answer has more than `limit` bytes.
         """
-        from aiohttp import ClientTimeout
+        from aiohttp import BytesPayload, ClientTimeout
 
         if self._session is None:
             raise ConnectionError("the connections are closed")
         seconds, broke, raw = timeout_s or self._timeout_s, "", bytearray()
+        timeout = self._session.timeout if timeout_s is None else ClientTimeout(total=timeout_s)
         try:
             async with self._session.request(
                 "GET" if body is None else "POST",
                 url,
-                data=body,
+                data=None if body is None else BytesPayload(body),  # without a search for what suits `bytes`
                 proxy=self._proxy,
                 allow_redirects=False,
-                timeout=ClientTimeout(total=seconds),
+                timeout=timeout,
             ) as response:
                 broke = "the connection broke in mid-answer: "
                 async for chunk in response.content.iter_chunked(_CHUNK):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BASE_URL_VARIABLE = "EVOAGENT_OPENAI_BASE_URL"
 _PROBE_S = 10.0
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes an encoder a call
 
 
 class OpenAIOptions(Strict):
@@ -217,7 +218,7 @@ class OpenAIEngine(Engine):
         """Post `body` when one of the slots is free; every failure is one of ours."""
         if not self._server.is_open:
             raise EngineError(f"the openai engine of {self._name} is not running: start it first")
-        content = json.dumps({"model": self._name} | body, separators=(",", ":")).encode()
+        content = _to_json({"model": self._name} | body).encode()
         async with self._slots:
             try:
                 reply = await self._server.ask((base or self._url) + path, content, limit=wire.MAX_BODY)
