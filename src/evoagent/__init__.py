@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evoagent.config import RunConfig
     from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
     from evoagent.errors import (
         ConfigError,
@@ -38,11 +39,15 @@ if TYPE_CHECKING:
         SelectorSpec,
     )
     from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
+    from evoagent.runs.api import Run, arun, run
+    from evoagent.runs.scores import ascore, score
     from evoagent.scorers.base import PopulationScorer, Scorer
+    from evoagent.scoring import Scored
 
     __version__: str
 
 _NAMES = {
+    "evoagent.config": ("RunConfig",),
     "evoagent.eliminators.base": ("Eliminator", "PopulationEliminator", "Selector"),
     "evoagent.errors": (
         "ConfigError",
@@ -79,7 +84,10 @@ _NAMES = {
         "SelectorSpec",
     ),
     "evoagent.records": ("Candidate", "Evolution", "Instruction", "Score", "Verdict"),
+    "evoagent.runs.api": ("Run", "arun", "run"),
+    "evoagent.runs.scores": ("ascore", "score"),
     "evoagent.scorers.base": ("PopulationScorer", "Scorer"),
+    "evoagent.scoring": ("Scored",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -113,7 +121,10 @@ __all__ = [
     "PopulationEliminator",
     "PopulationScorer",
     "RequestError",
+    "Run",
+    "RunConfig",
     "Score",
+    "Scored",
     "Scorer",
     "ScorerSpec",
     "Selector",
@@ -123,8 +134,12 @@ __all__ = [
     "Verdict",
     "__version__",
     "append_sentence",
+    "arun",
+    "ascore",
     "extract",
     "hookimpl",
+    "run",
+    "score",
 ]
 
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from evoagent.config import ModelsConfig, PluginUse
 from evoagent.datasets.files import BadRow, read_rows
@@ -44,26 +44,36 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How many rows came out, and what was left behind: broken lines, missing scores by scorer."""
+class Scored:
+    """What came of a scoring.
+
+    Attributes:
+        rows: how many were written.
+        broken: the rows that could not be read, each with its line.
+        missing: how many rows have no score, by scorer.
+        sent: requests that models answered.
+        cached: those that had been answered before.
+        path: the file that was written, if it was one.
+    """
 
     rows: int
     broken: list[BadRow]
-    missing: Counter[str] = field(default_factory=Counter)
+    missing: Mapping[str, int] = field(default_factory=dict)
     sent: int = 0
     cached: int = 0
+    path: Path | None = None
 
 
 async def score_file(
     data: Path,
     uses: Sequence[PluginUse],
     models_config: ModelsConfig,
-    out: TextIO,
+    write: Callable[[str], object],
     log: Path | None,
     manager: PluginManager,
     listen: Callable[[Event], None],
-) -> Outcome:
-    """Score every row of `data` and write it to `out` as JSON lines, in the order of the file.
+) -> Scored:
+    """Score every row of `data` and `write` it as a line of JSON, in the order of the file.
 
     Each row keeps its columns and gets `scores` and, for those that are missing, `score_reasons`.
 
@@ -109,7 +119,7 @@ async def score_file(
             async for row, scores in _in_order(data, form, scorers, population, dispatcher, failures):
                 number += 1
                 missing.update(name for name, item in scores.items() if item.value is None)
-                out.write(json.dumps(_finite(_scored(row, scores)), ensure_ascii=False, default=str) + "\n")
+                write(json.dumps(_finite(_scored(row, scores)), ensure_ascii=False, default=str) + "\n")
                 rate = dispatcher.accounts.completion_tokens / max(time.monotonic() - started, 1e-6)
                 listen(NodeProgress("score", 1, number, total, rate))
             await dispatcher.flush()
@@ -117,7 +127,7 @@ async def score_file(
             for line in failures.notices():
                 listen(Notice(line))
         accounts = dispatcher.accounts
-        return Outcome(number, broken, missing, int(accounts.total("sent")), int(accounts.total("cached")))
+        return Scored(number, broken, missing, int(accounts.total("sent")), int(accounts.total("cached")))
 
 
 def _rows(data: Path, form: Form) -> Iterator[Row]:

@@ -32,7 +32,6 @@ from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Sampling
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
-from evoagent.nodes.rules import ERROR
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec, mark
 from evoagent.plugins.versions import version_of
@@ -160,6 +159,7 @@ async def open_run(
     *,
     resume: Resume = "auto",
     run_id: str | None = None,
+    seeds: SeedBatch | None = None,
     listen: Listener = lambda event: None,
     give_up: Callable[[str], None] | None = None,
 ) -> AsyncIterator[EvolutionContext]:
@@ -167,6 +167,7 @@ async def open_run(
 
     Args:
         run_id: the run to go on with; by default the one in progress, or a new one.
+        seeds: the seeds, where they are read already; the configuration's path only names them then.
         give_up: called in another thread, with a message, when a plugin blocks the event loop and cannot be
             interrupted; who owns the process may end it.
 
@@ -177,7 +178,7 @@ async def open_run(
     stack = ExitStack()
     try:
         # In a thread: reading seeds and opening the ledger would hold up whoever shares the event loop.
-        opened = await in_thread(_open, stack, config, base, directory, manager, resume, run_id)
+        opened = await in_thread(_open, stack, config, base, directory, manager, resume, run_id, seeds)
         listen = stack.enter_context(logged(directory / EVENTS, listen))
         await _greet(listen, manager, directory, opened.run, opened.seeds)
         manager.observer_seconds = config.plugin_seconds
@@ -223,6 +224,7 @@ def _open(
     manager: PluginManager,
     resume: Resume,
     run_id: str | None,
+    seeds: SeedBatch | None,
 ) -> _Opened:
     """Check everything, then take the directory; `stack` gives it back."""
     check_directory(directory, resume if run_id is None else "always")
@@ -230,7 +232,7 @@ def _open(
     scorers = [load_scorer(manager, use) for use in config.critic.scorers]
     rules = [_rule(manager, use) for use in config.eliminator.rules]
     selector = _selector(manager, config.eliminator.selector)
-    seeds = read_seeds(config.seeds, base)
+    seeds = read_seeds(config.seeds, base) if seeds is None else seeds
     models = load_models(config.models, base, manager)
     check_capabilities(models, used_specs(config, manager))
     identities = {f"models.{model.role}": model.engine.identity for model in models}
@@ -291,8 +293,7 @@ async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -
     Raises:
         UserError: the configuration wants a review, but there is nobody to `answer`.
     """
-    # In the ledger's own file: whatever is lost of its end, checkpoints and rows are lost together.
-    async with AsyncSqliteSaver.from_conn_string(str(context.directory / LEDGER)) as saver:
+    async with _checkpoints(context.directory / LEDGER) as saver:
         if context.summary is not None:  # it is done already: write the same dataset again
             await context.store.database.run(context.finish, context.summary)
             return context.summary
@@ -318,13 +319,17 @@ async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -
     return summary
 
 
-async def why_nothing(context: EvolutionContext, summary: dict[str, Any]) -> str | None:
-    """Why nothing came of a run whose candidates have mostly failed, since a server refuses all of them, for example."""
-    failed, store = summary["rejected"].get(ERROR, 0), context.store
-    if summary["survivors"] or 2 * failed <= summary["candidates"]:
-        return None
-    detail, times = await store.database.run(store.commonest_detail, context.run_id, ERROR)
-    return f"no survivors: {failed} of {summary['candidates']} candidates failed, {times} of them with: {detail}"
+@asynccontextmanager
+async def _checkpoints(path: Path) -> AsyncIterator[AsyncSqliteSaver]:
+    """LangGraph's, in the ledger's own file: whatever is lost of its end, checkpoints and rows are lost together."""
+    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+        try:
+            yield saver
+        finally:
+            # A graph that was cancelled still writes why: closed under that, the file would stay locked.
+            await asyncio.sleep(0)
+            async with saver.lock:
+                pass
 
 
 @contextmanager
@@ -429,7 +434,7 @@ def _finish(context: EvolutionContext, opened: _Opened, summary: dict[str, Any],
         rounds=summary["rounds"],
         candidates=summary["candidates"],
         seeds=Path(config.seeds.path).name,
-        seed_count=len(seeds.instructions),
+        seed_count=seeds.count,
         rejections=summary["rejected"],
         tried={name: count for name, (count, _) in context.store.counts_by(record.id, "operator").items()},
         figures=context.store.figures(record.id),

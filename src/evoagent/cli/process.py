@@ -6,33 +6,20 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from evoagent.cli.leaving import LEAVE_SECONDS, WORKERS
+from evoagent.cli.leaving import WORKERS
 from evoagent.cli.terminal import tell
-from evoagent.models.calls import settle
 from evoagent.plugins.discovery import stdout_to_stderr
+from evoagent.runs.loops import settled
 
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, but nothing that a plugin has left running keeps it from returning."""
-    return asyncio.run(_run(main))
-
-
-async def _run(main: Coroutine[Any, Any, T]) -> T:
-    loop = asyncio.get_running_loop()
-    pool = ThreadPoolExecutor(thread_name_prefix=WORKERS)
-    loop.set_default_executor(pool)
-    try:
-        return await main
-    finally:
-        await settle(asyncio.all_tasks() - {asyncio.current_task()}, LEAVE_SECONDS)
-        pool.shutdown(wait=False, cancel_futures=True)
-        loop.set_default_executor(ThreadPoolExecutor())  # `asyncio.run` waits for the default one without a limit
+    return asyncio.run(settled(main, WORKERS))
 
 
 def give_up(message: str) -> None:

@@ -54,32 +54,13 @@ def run(
 
     Stop it with Ctrl-C; the same command goes on where it was.
     """
-    from evoagent.configfile import load_config
-    from evoagent.plugins.manager import PluginManager
-
-    overrides = dict_overrides(seeds, model, limit, rounds)
-    if review:
-        overrides.append("review=true")
-    manager = PluginManager().load()
-    loaded = load_config(config, [*overrides, *(set or [])], manager)
-
     from evoagent.cli.running import execute, plan
+    from evoagent.runs.preparing import prepare
 
-    directory = out if out is not None else loaded.output_dir / loaded.config.name
+    prepared = prepare(
+        config, seeds=seeds, out=out, model=model, limit=limit, rounds=rounds, overrides=set or [], review=review
+    )
     if dry_run:
-        plan(loaded, directory, manager, as_json=json)
+        plan(prepared, as_json=json)
     else:
-        execute(loaded, directory, manager, resume=resume.value, as_json=json)
-
-
-def dict_overrides(seeds: Path | None, model: str | None, limit: int | None, rounds: int | None) -> list[str]:
-    """The options as overrides of the configuration; paths are relative to where the command was typed."""
-    import json
-
-    given = {
-        "seeds.path": str(seeds.absolute()) if seeds is not None else None,
-        "models.evolver.model": str(Path(model).absolute()) if model is not None and Path(model).exists() else model,
-        "seeds.limit": limit,
-        "stop.rounds": rounds,
-    }
-    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+        execute(prepared, resume=resume.value, as_json=json)

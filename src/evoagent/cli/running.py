@@ -7,56 +7,49 @@ import os
 import shlex
 import shutil
 import signal
-import sqlite3
 import sys
-from pathlib import Path
 from typing import Any
 
 from evoagent.cli.console import listener
 from evoagent.cli.process import give_up, only_data_on_stdout, run
 from evoagent.cli.terminal import log_to_stderr, tell, write, write_json
-from evoagent.configfile import LoadedConfig
 from evoagent.datasets.seeds import read_seeds
-from evoagent.errors import EvoAgentError, LedgerError
-from evoagent.plugins.manager import PluginManager
+from evoagent.errors import EvoAgentError
+from evoagent.events import Event, RunStarted
 from evoagent.rundir import Resume, check_directory
-from evoagent.session import Listener, check_capabilities, load_models, open_run, run_graph, used_specs, why_nothing
+from evoagent.runs.api import carry_out
+from evoagent.runs.preparing import Prepared
+from evoagent.session import Listener, check_capabilities, load_models, used_specs
 
 INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
 
 
-def execute(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, resume: Resume, as_json: bool) -> None:
+def execute(prepared: Prepared, *, resume: Resume, as_json: bool) -> None:
     """Run to the end and print the summary."""
     log_to_stderr()
     try:
-        with only_data_on_stdout(), listener(plain=loaded.config.review) as listen:
-            summary, failure = run(_run(loaded, directory, manager, resume, listen))
+        with only_data_on_stdout(), listener(plain=prepared.config.review) as listen:
+            done = run(carry_out(prepared, resume=resume, listen=_stoppable(listen), review=_ask, give_up=give_up))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        tell(f"\ninterrupted; what is done is kept in {directory}: run the same command again to go on")
+        tell(f"\ninterrupted; what is done is kept in {prepared.directory}: run the same command again to go on")
         sys.exit(INTERRUPTED)
-    except (OSError, sqlite3.Error) as error:
-        where, why = getattr(error, "filename", None) or directory, getattr(error, "strerror", None) or error
-        raise LedgerError(
-            f"{where}: {why}; everything so far is kept: mend it and run the same command again"
-        ) from error
     if as_json:
-        write_json(summary)
+        write_json(done.summary)
     else:
-        write(describe(summary))
-    if failure is not None:
-        raise EvoAgentError(failure)
+        write(describe(done.summary))
+    if done.failure is not None:
+        raise EvoAgentError(done.failure)
 
 
-async def _run(
-    loaded: LoadedConfig, directory: Path, manager: PluginManager, resume: Resume, listen: Listener
-) -> tuple[dict[str, Any], str | None]:
-    async with open_run(
-        loaded.config, loaded.base, directory, manager, resume=resume, listen=listen, give_up=give_up
-    ) as context:
-        _cancel_on_sigint()  # before, asyncio's own handling serves: nothing has been asked yet
-        context.review_page = 1  # each decision is on disk before the next question
-        summary = await run_graph(context, _ask)
-        return summary, await why_nothing(context, summary)
+def _stoppable(listen: Listener) -> Listener:
+    """`listen`, taking over Ctrl-C when the run starts; before, asyncio's own handling serves."""
+
+    def both(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            _cancel_on_sigint()
+        listen(event)
+
+    return both
 
 
 def _ask(question: dict[str, Any]) -> Any:
@@ -125,16 +118,16 @@ def by_number(rejected: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
 
 
-def plan(loaded: LoadedConfig, directory: Path, manager: PluginManager, *, as_json: bool) -> None:
+def plan(prepared: Prepared, *, as_json: bool) -> None:
     """Print what a run would do; reads the seeds and finds the models, but loads none."""
-    config = loaded.config
-    check_directory(directory, "auto")
-    seeds = read_seeds(config.seeds, loaded.base)
-    models = load_models(config.models, loaded.base, manager)
+    config, manager = prepared.config, prepared.manager
+    check_directory(prepared.directory, "auto")
+    seeds = read_seeds(config.seeds, prepared.base)
+    models = load_models(config.models, prepared.base, manager)
     check_capabilities(models, used_specs(config, manager))
     per_parent = config.evolver.samples * (len(config.evolver.operators) if config.evolver.schedule == "all" else 1)
     found = {
-        "run": str(directory),
+        "run": str(prepared.directory),
         "seeds": len(seeds.instructions),
         "seeds_skipped": len(seeds.bad),
         "rounds": config.stop.rounds,

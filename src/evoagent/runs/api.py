@@ -1,0 +1,185 @@
+"""`evoagent.run`: a run from its configuration to its dataset, as one call."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from evoagent.datasets.seeds import SeedBatch, read_seeds
+from evoagent.datasets.writer import replacing
+from evoagent.errors import LedgerError, UserError
+from evoagent.models.engines.threads import wait_passively
+from evoagent.nodes.rules import ERROR
+from evoagent.overrides import Overrides
+from evoagent.rundir import Resume
+from evoagent.runs.loops import wait_for
+from evoagent.runs.preparing import SEEDS, Config, Prepared, prepare
+from evoagent.runs.rows import Rows, StrPath, passing_file
+from evoagent.session import Listener, Reviewer, in_thread, open_run, run_graph
+from evoagent.state import EvolutionContext
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Run:
+    """A run that is over.
+
+    Attributes:
+        summary: as `evoagent run --json` prints it.
+        directory: the run directory.
+        failure: why nothing came of it, where most of its candidates have failed; else None.
+    """
+
+    summary: dict[str, Any]
+    directory: Path
+    failure: str | None = None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of the dataset, read from its file one by one."""
+        # Only a line feed ends a row: texts may hold what others take for the end of a line.
+        with (self.directory / "dataset" / "train.jsonl").open(encoding="utf-8", newline="\n") as file:
+            yield from map(json.loads, file)
+
+    def __repr__(self) -> str:
+        balance = f"{self.summary['survivors']} of {self.summary['candidates']} candidates survive"
+        return f"<Run {self.directory}: {self.failure or balance}>"
+
+
+def run(
+    config: Config,
+    *,
+    seeds: Rows | None = None,
+    out: StrPath | None = None,
+    model: StrPath | None = None,
+    limit: int | None = None,
+    rounds: int | None = None,
+    overrides: Overrides | None = None,
+    resume: Resume = "auto",
+    listen: Listener | None = None,
+    review: Reviewer | None = None,
+) -> Run:
+    """Evolve a dataset, as the command `evoagent run` does; the same call again goes on with what was interrupted.
+
+    It may be called where an event loop runs, as in a notebook: that one stands still meanwhile.
+
+    Args:
+        config: a file, the name of a shipped scenario, a `RunConfig`, or a mapping with the keys of a file; the paths
+            of the latter two start from the current directory.
+        seeds: a file of seeds, or rows in any of the forms that files have; a copy of rows stays in the run directory.
+        out: the run directory; by default `runs/NAME`.
+        model: the evolver's model, and that of the roles sharing it.
+        limit: use the first so many seeds only.
+        rounds: the number of rounds.
+        overrides: values by dotted key such as `{"evolver.samples": 2}`, or `KEY=VALUE` texts.
+        resume: "auto" goes on with a run that is in the directory, "never" refuses one, "always" demands one.
+        listen: called with each event, a value of `evoagent.events`; the run waits for it.
+        review: called with each question about a candidate (see `evoagent.nodes.review`), returns the answer; with it,
+            the run asks.
+
+    Raises:
+        UserError: what it is given is wrong; nothing is written then.
+        EvoAgentError: the run cannot go on; what is done is kept.
+        KeyboardInterrupt: Ctrl-C; what is done is kept.
+    """
+    return wait_for(
+        arun(
+            config,
+            seeds=seeds,
+            out=out,
+            model=model,
+            limit=limit,
+            rounds=rounds,
+            overrides=overrides,
+            resume=resume,
+            listen=listen,
+            review=review,
+        )
+    )
+
+
+async def arun(
+    config: Config,
+    *,
+    seeds: Rows | None = None,
+    out: StrPath | None = None,
+    model: StrPath | None = None,
+    limit: int | None = None,
+    rounds: int | None = None,
+    overrides: Overrides | None = None,
+    resume: Resume = "auto",
+    listen: Listener | None = None,
+    review: Reviewer | None = None,
+) -> Run:
+    """As `run`, in the event loop that runs already; cancelled, it writes what is done."""
+    wait_passively()
+    prepared = await in_thread(
+        prepare,
+        config,
+        seeds=seeds,
+        out=out,
+        model=model,
+        limit=limit,
+        rounds=rounds,
+        overrides=overrides,
+        review=review is not None,
+    )
+    return await carry_out(prepared, resume=resume, listen=listen, review=review)
+
+
+async def carry_out(
+    prepared: Prepared,
+    *,
+    resume: Resume = "auto",
+    listen: Listener | None = None,
+    review: Reviewer | None = None,
+    give_up: Callable[[str], None] | None = None,
+) -> Run:
+    """Run, or go on with, what is prepared; the arguments are those of `run` and of `open_run`."""
+    if resume not in get_args(Resume):
+        raise UserError(f"resume: found {resume!r}, expected one of {', '.join(get_args(Resume))}")
+    directory = prepared.directory
+    try:
+        with ExitStack() as stack:
+            seeds = None if prepared.seeds is None else await in_thread(_read, prepared, prepared.seeds, stack)
+            async with open_run(
+                prepared.config,
+                prepared.base,
+                directory,
+                prepared.manager,
+                resume=resume,
+                seeds=seeds,
+                listen=listen or (lambda event: None),
+                give_up=give_up,
+            ) as context:
+                if prepared.seeds is not None:  # now that the directory is a run's, and of these seeds
+                    await in_thread(_keep, prepared.seeds, directory)
+                context.review_page = 1  # each decision is on disk before the next question
+                summary = await run_graph(context, review)
+                return Run(summary, directory.absolute(), await _why_nothing(context, summary))
+    except (OSError, sqlite3.Error) as error:
+        where, why = getattr(error, "filename", None) or directory, getattr(error, "strerror", None) or error
+        raise LedgerError(f"{where}: {why}; everything so far is kept: mend it and run the same again") from error
+
+
+def _read(prepared: Prepared, lines: str, stack: ExitStack) -> SeedBatch:
+    """The seeds that were given in memory, out of a file that `stack` takes away: they are read again and again."""
+    path = stack.enter_context(passing_file(lines, "seeds"))
+    return read_seeds(prepared.config.seeds.model_copy(update={"path": str(path)}), path.parent)
+
+
+def _keep(lines: str, directory: Path) -> None:
+    with replacing(directory / SEEDS) as (part,):
+        part.write_text(lines, encoding="utf-8", newline="\n")
+
+
+async def _why_nothing(context: EvolutionContext, summary: dict[str, Any]) -> str | None:
+    """Why nothing came of a run whose candidates have mostly failed, since a server refuses them all, for example."""
+    failed, store = summary["rejected"].get(ERROR, 0), context.store
+    if summary["survivors"] or 2 * failed <= summary["candidates"]:
+        return None
+    detail, times = await store.database.run(store.commonest_detail, context.run_id, ERROR)
+    return f"no survivors: {failed} of {summary['candidates']} candidates failed, {times} of them with: {detail}"
