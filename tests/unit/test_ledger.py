@@ -223,3 +223,29 @@ def test_verdicts_are_kept_apart_by_run(store: Store) -> None:
     totals = store.totals(RUN)
     assert (totals.survivors, totals.rejected, totals.undecided) == (1, {"dull": 1}, 0)
     assert store.totals("another run").candidates == 0
+
+
+def test_the_end_of_a_round_costs_what_its_candidates_do(tmp_path: Path) -> None:
+    costs = []
+    for count in (PAGE, 8 * PAGE):
+        database = Database(tmp_path / f"{count}.db")
+        store = Store(database)
+        seeds = [Instruction(id=f"s{n:015x}", instruction=f"Why {n}?", seed_id=f"s{n:015x}") for n in range(count)]
+        store.begin_run(RUN, "", {}, {}, seeds, 0, {})
+        rows = [
+            NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", seed, "ask", 1, response="So."), n, "toy")
+            for n, seed in enumerate(seeds)
+        ]
+        store.add_candidates(RUN, rows)
+        store.save_verdicts(RUN, 1, {row.candidate.id: Verdict(False, "dull") for row in rows[::2]})
+
+        def finish(store: Store = store) -> None:
+            store.keep_undecided(RUN, 1)
+            store.finish_round(RUN, 1, {})
+
+        costs.append(steps(store, finish))
+        ids = [member.id for member in store.population(RUN, 2, 0, count)]
+        assert ids == [(seeds[n].id if n % 2 == 0 else f"{n:016x}") for n in range(count)], "each in its parent's place"
+        assert store.totals(RUN).survivors == count // 2
+        database.close()
+    assert costs[1] < 10 * costs[0]

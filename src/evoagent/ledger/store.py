@@ -300,23 +300,32 @@ class Store:
         A survivor takes its parent's place; a parent none of whose candidates survived returns to the pool. No row
         leaves the database for that.
         """
-        place, member = schema.population, schema.instructions
-        kept = _kept(run_id).where(schema.candidates.c.round == round).subquery()
-        copied = ["run_id", "id", "round", "position", "operator", "seed_id", "parent_ids"]
-        texts = {"instruction": kept.c.instruction, "input": kept.c.input, "data": kept.c.data}
-        survivors = select(
-            *(kept.c[name] for name in copied), *texts.values(), func.coalesce(kept.c.response, "").label("output")
-        )
-        here = place.outerjoin(kept, kept.c.parent_id == place.c.instruction_id)
-        number = func.row_number().over(order_by=(place.c.position, kept.c.position)) - 1
+        table, place = schema.candidates, schema.population
+        copied = [
+            "run_id",
+            "id",
+            "round",
+            "position",
+            "operator",
+            "seed_id",
+            "parent_ids",
+            "instruction",
+            "input",
+            "data",
+        ]
+        columns = [*(table.c[name] for name in copied), func.coalesce(table.c.response, "")]
+        survivors = _kept(run_id).where(table.c.round == round).with_only_columns(*columns)
+        judged = exists().where(_JUDGED, schema.verdicts.c.kept, schema.verdicts.c.round == round)
+        child = and_(table.c.run_id == place.c.run_id, table.c.parent_id == place.c.instruction_id, judged)
+        number = func.row_number().over(order_by=(place.c.position, table.c.position)) - 1
         places = (
-            select(literal(run_id), literal(round + 1), number, func.coalesce(kept.c.id, place.c.instruction_id))
-            .select_from(here)
+            select(place.c.run_id, literal(round + 1), number, func.coalesce(table.c.id, place.c.instruction_id))
+            .select_from(place.outerjoin(table, child))
             .where(place.c.run_id == run_id, place.c.round == round)
         )
         with self.database.transaction() as connection:
             self._insert_verdicts(connection, run_id, round, verdicts)
-            self.database.insert_from(connection, member, [*copied, *texts, "output"], survivors)
+            self.database.insert_from(connection, schema.instructions, [*copied, "output"], survivors)
             self.database.insert_from(connection, place, ["run_id", "round", "position", "instruction_id"], places)
 
     def _insert_verdicts(
