@@ -128,10 +128,10 @@ def plan(prepared: Prepared, *, as_json: bool) -> None:
     per_parent = config.evolver.samples * (len(config.evolver.operators) if config.evolver.schedule == "all" else 1)
     found = {
         "run": str(prepared.directory),
-        "seeds": len(seeds.instructions),
+        "seeds": seeds.count,
         "seeds_skipped": len(seeds.bad),
         "rounds": config.stop.rounds,
-        "candidates_per_round": len(seeds.instructions) * per_parent,
+        "candidates_per_round": seeds.count * per_parent,
         "operators": [use.name for use in config.evolver.operators],
         "scorers": [use.name for use in config.critic.scorers],
         "rules": [use.name for use in config.eliminator.rules],
