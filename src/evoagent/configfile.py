@@ -77,9 +77,9 @@ def load_config(source: str | Path, overrides: Overrides = (), manager: PluginMa
     if not isinstance(document.value, dict) or not document.value.keys() & RunConfig.model_fields.keys():
         raise ConfigError(f"{label}:1: expected keys and values such as `seed: 0`")
     applied = apply(document.value, overrides)
-    config, problems = _validated(applied.data)
+    config, problems = validated(applied.data)
     modules = Path.cwd() if shipped else path.parent
-    problems += _plugin_problems(applied.data, config, manager or PluginManager().load(), path.parent, modules)
+    problems += plugin_problems(applied.data, config, manager or PluginManager().load(), path.parent, modules)
     if problems or applied.problems or config is None:
         option = "overrides" if isinstance(overrides, Mapping) else "--set"
         lines = [f"{option} {problem}" for problem in applied.problems]
@@ -134,7 +134,8 @@ def _read(path: Path, label: str) -> str:
         raise ConfigError(f"{label}:{line}: found bytes that are not UTF-8") from error
 
 
-def _validated(data: Any) -> tuple[RunConfig | None, list[Problem]]:
+def validated(data: Any) -> tuple[RunConfig | None, list[Problem]]:
+    """The configuration that `data` is, or None, and what is wrong with it."""
     try:
         return RunConfig.model_validate(data), []
     except ValidationError as error:
@@ -156,7 +157,7 @@ def _located(problems: list[Problem], document: Document, applied: Applied, labe
     return [text for _, text in sorted(dict.fromkeys(lines))]
 
 
-def _plugin_problems(
+def plugin_problems(
     data: Any, config: RunConfig | None, manager: PluginManager, base: Path, modules: Path
 ) -> list[Problem]:
     """What is wrong with the plugins that `data` names; told even where the rest of it is not valid yet."""

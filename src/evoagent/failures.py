@@ -63,11 +63,9 @@ def plain_json(value: Any, most: int) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         raise TypeError(f"found {shown(value)}, expected a mapping")
-    text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(dict(value), allow_nan=False)
     if len(text) > most:
         raise ValueError(f"{len(text)} characters, more than {most}")
-    if not is_storable(text) or "\\u0000" in text:
-        raise ValueError("found NUL or half a surrogate pair")
     plain: dict[str, Any] = json.loads(text)
     return plain
 

@@ -90,7 +90,7 @@ class Unfit(Operator):
 
     async def evolve(self, parent: Instruction, models: Models) -> Evolution:
         number = int("".join(c for c in parent.instruction if c.isdigit()))
-        data: Any = [{"x": float("nan")}, {"x": object()}, ["no mapping"], {"x": "y" * 30_000}, {"x": "\0"}][number % 5]
+        data: Any = [{"x": float("nan")}, {"x": object()}, ["no mapping"], {"x": "y" * 30_000}][number % 4]
         return Evolution("Say 22.", data=data)
 
 
@@ -230,5 +230,5 @@ async def test_data_that_cannot_be_stored(make: Make, run_toy: Any, tmp_path: Pa
     summary = await run_toy(config)
     assert summary["rejected"] == {"error": summary["candidates"]}
     errors = {error for (error,) in rows_of(tmp_path / "run", "select error from candidates")}
-    assert len(errors) == 5
+    assert len(errors) == 4
     assert all("whose data cannot be stored" in error for error in errors)

@@ -87,7 +87,7 @@ def _normal(row: Mapping[str, Any]) -> dict[str, Any]:
         "output": _storable(row.get("output") or ""),
         "scores": scores or None,
         # As text: what plugins attach has no one schema, which Parquet and the usual loaders want.
-        "data": json.dumps(row["data"], ensure_ascii=False) if row.get("data") else None,
+        "data": _storable(json.dumps(row["data"], ensure_ascii=False)) if row.get("data") else None,
         "model": _storable(row.get("model")),
         "responder": _storable(row.get("responder")),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evoagent.config import RunConfig, resolve_path
-from evoagent.configfile import _plugin_problems, _validated, load_config
+from evoagent.configfile import load_config, plugin_problems, validated
 from evoagent.errors import ConfigError, UserError
 from evoagent.overrides import Overrides, apply
 from evoagent.plugins.manager import PluginManager
@@ -94,9 +94,9 @@ def _read(config: Config, overrides: Overrides, manager: PluginManager) -> tuple
         raise UserError(f"config: found {config!r:.80}, expected a path, a shipped scenario, a RunConfig or a mapping")
     data = config.model_dump(mode="json") if isinstance(config, RunConfig) else _plain(config)
     applied = apply(data, overrides)
-    found, problems = _validated(data)
+    found, problems = validated(data)
     base = Path.cwd()
-    problems += _plugin_problems(data, found, manager, base, base)
+    problems += plugin_problems(data, found, manager, base, base)
     if problems or applied.problems or found is None:
         lines = [f"overrides: {problem}" for problem in applied.problems]
         raise ConfigError("\n".join(dict.fromkeys([*lines, *(f"config: {problem}" for problem in problems)])))
