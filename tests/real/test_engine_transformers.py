@@ -2,8 +2,11 @@
 
 import asyncio
 import gc
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -238,3 +241,17 @@ async def test_a_crash_in_the_thread_fails_what_waits(source: ResolvedModel, mon
 async def test_a_folder_without_a_model_is_an_engine_error(source: ResolvedModel, tmp_path: object) -> None:
     with pytest.raises(EngineError, match="smollm2"):
         await asyncio.to_thread(start, replace(source, path=str(tmp_path)), "bfloat16")
+
+
+async def test_a_model_with_code_of_its_own_is_refused_without_a_question(tmp_path: Path) -> None:
+    shipped = Path(resolve("smollm2-135m-instruct").path)
+    for file in shipped.glob("tokenizer*"):
+        shutil.copy(file, tmp_path)
+    config = {"model_type": "strange", "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "code.py").write_text("raise SystemExit('it was run')")
+    source = ResolvedModel("strange", str(tmp_path), "1", None, "causal-lm", 1, local=True)
+    engine = TransformersEngine(ModelConfig(engine="transformers", model="strange"), source, TransformersOptions())
+    with pytest.raises(EngineError, match="brings code of its own, which engine `transformers` does not run"):
+        await engine.start()
+    await engine.close()

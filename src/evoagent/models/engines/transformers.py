@@ -115,8 +115,18 @@ class TransformersEngine(Engine):
         if options.threads:
             torch.set_num_threads(options.threads)
         revision = {} if source.local else {"revision": source.revision}
-        tokenizer = AutoTokenizer.from_pretrained(source.path, **revision)
-        loaded = AutoModelForCausalLM.from_pretrained(source.path, dtype=getattr(torch, self.dtype), **revision)
+        # Without an answer, transformers asks at the terminal whether to run the code that comes with a model.
+        own = {"trust_remote_code": False, **revision}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source.path, **own)
+            loaded = AutoModelForCausalLM.from_pretrained(source.path, dtype=getattr(torch, self.dtype), **own)
+        except ValueError as error:
+            if "trust_remote_code" not in str(error):
+                raise
+            raise EngineError(
+                f"{source.name} brings code of its own, which engine `transformers` does not run; engine `vllm` does, "
+                "with options: {trust_remote_code: true}"
+            ) from error
         self.parameters = source.parameters or loaded.num_parameters()
         model = PackedModel(loaded.eval().to(self.device))
         max_length = int(getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length)
