@@ -106,7 +106,7 @@ def test_json_is_one_document_on_standard_output(cli: Cli, config: Callable[...,
         *("run", "rounds", "candidates", "survivors", "rejected", "tokens", "requests", "seconds", "stop_reason"),
     ]
     assert set(summary["tokens"]["evolver"]) == {"prompt", "completion"}
-    assert set(summary["requests"]) == {"sent", "cached"}
+    assert set(summary["requests"]) == {"sent", "cached", "retried"}
 
 
 def test_the_options_of_run(cli: Cli, config: Callable[..., Path], tmp_path: Path) -> None:

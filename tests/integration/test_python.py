@@ -117,7 +117,7 @@ def test_seeds_in_memory(command: Callable[..., None]) -> None:
     assert dataset(run.directory) == dataset(whole)
     assert (run.directory / "seeds.jsonl").read_text() == dump_rows(SEEDS)
     again = evoagent.run(CONFIG, seeds=SEEDS, out="memory")
-    assert again.summary["requests"] == {"sent": 0, "cached": run.summary["requests"]["sent"]}
+    assert again.summary["requests"] == {"sent": 0, "cached": run.summary["requests"]["sent"], "retried": 0}
     command("run", "memory/config.yaml", "--out", "memory")  # what the run keeps of them is a file like any other
     assert dataset(run.directory) == dataset(whole)
     with pytest.raises(evoagent.UserError, match="belongs to a run over other seeds"):

@@ -145,7 +145,8 @@ async def test_a_second_run_asks_nothing_and_gives_the_same(toy_config: Make, ru
     dataset = (tmp_path / "run" / "dataset" / "train.jsonl").read_bytes()
     second = await run_toy(toy_config())
     assert first["requests"]["sent"] > 0
-    assert second["requests"] == {"sent": 0, "cached": first["requests"]["sent"] + first["requests"]["cached"]}
+    cached = first["requests"]["sent"] + first["requests"]["cached"]
+    assert second["requests"] == {"sent": 0, "cached": cached, "retried": 0}
     assert (tmp_path / "run" / "dataset" / "train.jsonl").read_bytes() == dataset
     assert query(tmp_path / "run", "select count(*) from runs") == [(2,)], "nothing is deleted"
 

@@ -45,7 +45,7 @@ def summarise(context: EvolutionContext, stop_reason: str | None) -> dict[str, A
         "requests": {
             "sent": int(sum(figures["requests"] for figures in usage.values())),
             "cached": int(context.dispatcher.accounts.total("cached")),
-            **({"retried": retried} if retried else {}),
+            "retried": retried,
         },
         "seconds": round(context.seconds, 1),
         "stop_reason": stop_reason,
