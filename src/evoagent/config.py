@@ -233,6 +233,7 @@ def fingerprint(config: RunConfig) -> str:
 
 NOT_IDENTITY = (
     "seeds.path",  # the seeds themselves are compared
+    "evolver.prompts",  # what the files say is in the operators' versions
     "name",  # a label
     "output",  # where, not what
     "eliminator",  # thresholds and rules decide on scores that are in the ledger already
@@ -252,7 +253,8 @@ def decisions(config: RunConfig, versions: Mapping[str, str]) -> str:
         versions: of the plugins and models that `config` names.
     """
     speed = {"window": True, "plugin_seconds": True}
-    content = config.model_dump(mode="json", exclude={"name": True, "output": True, "seeds": {"path"}, **speed})
+    paths = {"seeds": {"path"}, "evolver": {"prompts"}}
+    content = config.model_dump(mode="json", exclude={"name": True, "output": True, **paths, **speed})
     for role in content["models"].values():
         if role is not None:
             role.pop("options")

@@ -40,6 +40,8 @@ def check_directory(directory: Path, resume: Resume) -> None:
     for path in (*own_files(directory), directory / "dataset"):
         if path.is_symlink():
             raise UserError(f"{path}: is a symbolic link, and a run writes through none")
+        if path.exists() and not (path.is_file() or path.name == "dataset"):
+            raise UserError(f"{path}: found something that is no regular file, and a run writes into none")
     if has_run and resume == "never":
         raise UserError(f"{directory}: holds a run already; choose another --out, or --resume auto to go on with it")
     if not has_run and resume == "always":
@@ -54,12 +56,15 @@ def own_files(directory: Path) -> list[Path]:
 
 
 def check_output(out: Path, *inputs: Path) -> None:
-    """Refuse to write to `out` what would replace a file of a run, or one of `inputs`.
+    """Refuse to write to `out` what would replace a file of a run, or one of `inputs`, or what is no file at all.
 
     Raises:
         UserError: it would.
     """
-    runs = [folder for folder in (out.parent, out.parent.parent) if (folder / LEDGER).exists()]
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        raise UserError(f"{out}: found something that is no regular file, expected the name of a file")
+    near = {folder for path in (out.absolute(), out.resolve()) for folder in list(path.parents)[:2]}
+    runs = [folder for folder in near if (folder / LEDGER).exists()]
     for path in (*inputs, *(path for run in runs for path in own_files(run))):
         if path.resolve() == out.resolve() or (out.exists() and path.exists() and out.samefile(path)):
             what = "is read" if path in inputs else "belongs to the run"

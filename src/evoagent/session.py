@@ -377,7 +377,7 @@ def _operator(manager: PluginManager, use: PluginUse) -> LoadedOperator:
         name=use.name,
         plugin=plugin,
         of=manager.label(spec),
-        version=version_of(plugin, manager.source(spec), use.params),
+        version=version_of(plugin, spec, manager.source(spec), use.params),
         family=spec.family,
         parents=spec.parents,
         evolutions=spec.evolutions,
@@ -389,7 +389,7 @@ def load_scorer(manager: PluginManager, use: PluginUse) -> LoadedScorer:
     """The scorer that a configuration names; raises as `PluginManager.get` and `create`."""
     spec = manager.get("scorer", use.name)
     plugin = manager.create(spec, use.params)
-    version = version_of(plugin, manager.source(spec), use.params)
+    version = version_of(plugin, spec, manager.source(spec), use.params)
     return LoadedScorer(
         name=use.name, plugin=plugin, of=manager.label(spec), version=version, population=spec.population
     )
@@ -399,7 +399,7 @@ def _rule(manager: PluginManager, use: PluginUse) -> LoadedRule:
     spec: EliminatorSpec = manager.get("eliminator", use.name)
     params = directed(spec, use.params, manager)
     plugin = manager.create(spec, params)
-    version = version_of(plugin, manager.source(spec), params)
+    version = version_of(plugin, spec, manager.source(spec), params)
     return LoadedRule(name=use.name, plugin=plugin, of=manager.label(spec), version=version, looks_at=spec.looks_at)
 
 
@@ -407,7 +407,7 @@ def _selector(manager: PluginManager, use: PluginUse) -> LoadedSelector:
     spec = manager.get("selector", use.name)
     params = directed(spec, use.params, manager)
     plugin = manager.create(spec, params)
-    version = version_of(plugin, manager.source(spec), params)
+    version = version_of(plugin, spec, manager.source(spec), params)
     return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
 
 

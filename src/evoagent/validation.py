@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 Location = tuple[str | int, ...]
 
 _SHOWN = 60
-_LOGIN = re.compile(r"//[^/\s]*@")  # of an address that stands under a wrong key
 
 _EXPECTED = {
     "int": "an integer",
@@ -74,7 +72,6 @@ def shown(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "a list"
     text = repr(value) if isinstance(value, (str, int, float)) else str(value)
-    text = _LOGIN.sub("//***@", text)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 

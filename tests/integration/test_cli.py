@@ -220,6 +220,7 @@ def test_an_older_ledger_is_brought_up_to_date(cli: Cli, config: Callable[..., P
         drop table figures;
         drop table reviews;
         alter table runs drop column versions;
+            alter table runs drop column admitted;
         alter table candidates rename column version to prompt_hash;
         alter table candidates drop column data;
         alter table instructions drop column data;

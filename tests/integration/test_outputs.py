@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -119,3 +120,41 @@ def test_score_writes_what_json_has(tmp_path: Path) -> None:
     assert scored.exit_code == 0, scored.output
     row = json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert row["at"] == [None, {"b": None}, 1.5]
+
+
+async def test_what_is_no_file_is_not_replaced(run: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"instruction": "Name a tree.", "output": "An oak."}) + "\n")
+    with pytest.raises(UserError, match="no regular file"):
+        export_run(run, "alpaca", pipe)
+    arguments = ["score", str(data), "--scorer", "length", "--engine", "scripted", "--out", str(pipe)]
+    refused = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert isinstance(refused.exception, UserError)
+    assert pipe.is_fifo()
+
+
+async def test_links_lead_to_what_is_refused_or_stay_links(run: Path, tmp_path: Path) -> None:
+    before = everything(run)
+    for name in ("ledger.db", "dataset/train.jsonl"):
+        link = tmp_path / "picture.png"
+        link.unlink(missing_ok=True)
+        link.symlink_to(run / name)
+        assert isinstance(CliRunner().invoke(app, ["graph", "--png", str(link)]).exception, UserError)
+    assert everything(run) == before
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("old")
+    (tmp_path / "link.jsonl").symlink_to(mine)
+    export_run(run, "alpaca", tmp_path / "link.jsonl")
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert mine.read_text() != "old"
+    with pytest.raises(UserError, match="the name of the description"):
+        export_run(run, "alpaca", tmp_path / "dataset_info.json")
+
+
+async def test_a_run_with_a_pipe_in_its_place_is_refused(run: Path, toy_config: Make, run_toy: Any) -> None:
+    (run / "events.jsonl").unlink()
+    os.mkfifo(run / "events.jsonl")
+    with pytest.raises(UserError, match="no regular file"):
+        await run_toy(toy_config(stop={"rounds": 2}))

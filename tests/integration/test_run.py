@@ -372,3 +372,37 @@ async def test_the_record_in_the_run_directory(toy_config: Make, run_toy: Run, t
     assert [event["event"] for event in events if event["event"].startswith("Run")] == ["RunStarted", "RunFinished"]
     resolved = yaml.safe_load((directory / "config.yaml").read_text())
     assert RunConfig.model_validate(resolved) == toy_config(), "the resolved configuration is a configuration again"
+
+
+class Counts(Script):
+    """Answers `left` requests, then the engine is gone."""
+
+    left = 1_000_000
+
+    def generate(self, request: GenerateRequest) -> str:
+        Counts.left -= 1
+        if Counts.left < 0:
+            raise EngineError("the engine is gone")
+        return super().generate(request)
+
+
+@pytest.mark.parametrize("left", [10, 35, 70])
+async def test_a_budget_of_tokens_outlives_an_interruption(
+    toy_config: Make, run_toy: Run, tmp_path: Path, left: int
+) -> None:
+    options = {"script": f"{__name__}:Counts", "batch": 2}
+    role = {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
+    changes: dict[str, Any] = {
+        "models": {"evolver": role},
+        "evolver": {"operators": ["ask"]},
+        "critic": {"scorers": []},
+    }
+    config = toy_config(seeds=40, **changes, eliminator={"rules": []}, stop={"rounds": None, "tokens": 300})
+    whole = await run_toy(config, tmp_path / "whole")
+    assert whole["survivors"] >= 40
+    Counts.left = left
+    with pytest.raises(EngineError):
+        await run_toy(config, tmp_path / "killed")
+    Counts.left = 1_000_000
+    await run_toy(config, tmp_path / "killed")
+    assert texts(read_dataset(tmp_path / "killed"))[:40] == texts(read_dataset(tmp_path / "whole"))[:40]

@@ -133,6 +133,73 @@ async def test_edited_between_kill_and_resume(folder: Path, run: Run, operator: 
     assert new.pop() in (folder / "run" / "dataset" / "README.md").read_text()
 
 
+@pytest.mark.parametrize("kind", ["beside", "package", "data", "factory"])
+async def test_what_the_module_uses_is_edited(folder: Path, run: Run, kind: str) -> None:
+    """A helper beside a module, one elsewhere in its package, a text that it reads, a class of evoagent's own."""
+    module = MODULE.replace('" {word}"', '" " + word.WORD')
+    if kind == "beside":
+        name, edited, before = "mine", "word.py", "WORD = 'old'"
+        (folder / "mine.py").write_text("import word\n" + module)
+    elif kind == "factory":
+        name, edited = "mine", "mine.py"
+        text = (
+            "import evoagent\nfrom evoagent import OperatorSpec\nfrom evoagent.operators.prompt import PromptOperator\n"
+            "from evoagent.operators.prompt_file import load_prompt_file\nfrom pathlib import Path\n"
+            "FILE = Path(__file__).parent / 'prompts' / 'ask.md'\n"
+            "@evoagent.hookimpl\ndef evoagent_operators():\n"
+            "    made = lambda: PromptOperator(load_prompt_file(FILE))\n"
+            "    yield OperatorSpec(name='mine', factory=made, summary='{}')\n"
+        )
+        before = text.format("old")
+    else:
+        name, edited = "pk.ops.mine", "pk/util.py" if kind == "package" else "pk/word.tmpl"
+        (folder / "pk" / "ops").mkdir(parents=True)
+        for place in ("pk", "pk/ops"):
+            (folder / place / "__init__.py").write_text("")
+        read = "from types import SimpleNamespace\nfrom pathlib import Path\n"
+        read += "word = SimpleNamespace(WORD=(Path(__file__).parents[1] / 'word.tmpl').read_text())\n"
+        (folder / "pk" / "ops" / "mine.py").write_text(
+            ("import pk.util as word\n" if kind == "package" else read) + module
+        )
+        before = "WORD = 'old'" if kind == "package" else "old"
+
+    def forget() -> None:
+        for loaded in [each for each in sys.modules if each in ("mine", "word") or each.partition(".")[0] == "pk"]:
+            del sys.modules[loaded]
+
+    forget()
+    (folder / edited).write_text(before)
+    Dies.left = 45
+    with pytest.raises(EngineError):
+        await run("run", "mine", plugins=[name])
+    old = versions(folder / "run")
+    Dies.left = 1_000_000
+    forget()
+    (folder / edited).write_text(before.replace("old", "newer"))
+    told: list[str] = []
+    resumed = await run("run", "mine", told, plugins=[name])
+    assert any("operator mine" in line for line in told)
+    assert not versions(folder / "run") & old
+    assert resumed == await run("fresh", "mine", plugins=[name])
+    forget()
+
+
+async def test_old_code_in_this_process_keeps_its_old_version(folder: Path, run: Run) -> None:
+    await run("run", "mine")
+    old = versions(folder / "run")
+    (folder / "mine.py").write_text(MODULE.format(word="rarer"))  # not imported anew
+    await run("again", "mine")
+    assert versions(folder / "again") == old
+
+
+async def test_another_spelling_of_a_folder_is_no_change(folder: Path, run: Run) -> None:
+    first = await run("run", "ask")
+    told: list[str] = []
+    evolver = {"operators": ["ask"], "prompts": "./prompts", "style": "plain"}
+    assert await run("run", "ask", told, evolver=evolver) == first
+    assert not [line for line in told if "changed" in line]
+
+
 async def test_nothing_changed_goes_on(folder: Path, run: Run) -> None:
     Dies.left = 17
     with pytest.raises(EngineError):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from evoagent import EngineSpec, OperatorSpec, ScorerSpec, SelectorSpec, hookimpl
@@ -18,9 +19,11 @@ from evoagent.cli.validate import validate
 from evoagent.config import Strict
 from evoagent.configfile import load_config, scenarios
 from evoagent.errors import ConfigError, UserError
+from evoagent.models.engines.openai import OpenAIOptions
 from evoagent.plugins import PluginManager
 from evoagent.plugins.discovery import Source
 from evoagent.resources import configs_dir
+from evoagent.validation import explain
 
 BASE = """\
 seeds: {path: seeds.jsonl}
@@ -452,3 +455,12 @@ def test_a_module_beside_the_configuration_is_found(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(values))
     assert load_config(path).config.evolver.operators[0].name == "louder"
+
+
+@pytest.mark.parametrize("name", ["sk-live-0123456789abcdef", "gsk_0123456789abcdef"])
+def test_a_key_where_the_name_of_its_variable_belongs_is_not_shown(name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OpenAIOptions(api_key_env=name)
+    [problem] = explain(caught.value, OpenAIOptions)
+    assert "expected the name of an environment variable in capitals" in str(problem)
+    assert name not in str(problem)

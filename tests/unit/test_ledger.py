@@ -115,6 +115,7 @@ def test_a_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) ->
         old.executescript(
             """
             alter table runs drop column versions;
+            alter table runs drop column admitted;
             alter table candidates rename column version to prompt_hash;
             alter table candidates drop column data;
             alter table instructions drop column data;

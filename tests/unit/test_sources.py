@@ -459,3 +459,24 @@ def test_doctor_fails_with_the_fix(cache: Path, tmp_path: Path, monkeypatch: pyt
     assert "fix: set EVOAGENT_CACHE" in result.stdout
     assert "nms does not exist" in result.stdout
     assert "fix: pip uninstall -y torchvision" in result.stdout
+
+
+@pytest.mark.timeout(10)
+def test_a_licence_that_is_mostly_space(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(safetensors())
+    (model / "README.md").write_text("---\nlicense: " + " " * 60_000 + "\n---\n")
+    assert resolve(str(model)).licence is None
+
+
+@pytest.mark.parametrize("path", ["/", "../..", "a/../../b"])
+def test_modules_that_lie_outside_the_folder_are_refused(tmp_path: Path, path: str) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(safetensors())
+    (model / "modules.json").write_text(json.dumps([{"path": path}]))
+    with pytest.raises(ModelSourceError, match="expected a name of something in this folder"):
+        resolve(str(model))

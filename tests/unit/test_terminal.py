@@ -59,3 +59,9 @@ def test_log_records_are_messages(capsys: pytest.CaptureFixture[str], monkeypatc
         logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "name": "x", "msg": "a\x1b[2J\nb"})
     )
     assert capsys.readouterr().err == "WARNING x: a\\x1b[2J\nb\n"
+
+
+def test_the_password_of_an_address_is_not_shown() -> None:
+    assert visible("no http://me:hush4ever@host/v1 there, but http://host:80/a@b") == (
+        "no http://***@host/v1 there, but http://host:80/a@b"
+    )

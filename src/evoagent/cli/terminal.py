@@ -18,8 +18,16 @@ from evoagent.errors import EvoAgentError
 _STRANGE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
 
 
+# The password of an address, wherever somebody has put one.
+_LOGIN = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]*@")
+
+
 def visible(text: str) -> str:
-    r"""`text` with control characters, changes of direction and half surrogate pairs as `\x1b` or `\u202e`."""
+    r"""`text` with control characters, changes of direction and half surrogate pairs as `\x1b` or `\u202e`.
+
+    A message is no place for the password of an address either.
+    """
+    text = _LOGIN.sub("***@", text)
     return _STRANGE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 

@@ -10,8 +10,9 @@ from typing import IO, Any
 
 from evoagent.datasets.card import Tally
 from evoagent.datasets.writer import dump_line, replacing, spooled, write_parquet
-from evoagent.errors import DataError
+from evoagent.errors import ConfigError, DataError
 from evoagent.records import join_prompt
+from evoagent.text import read_text
 
 Row = Mapping[str, Any]
 Exporter = Callable[[Row], Mapping[str, Any]]
@@ -68,6 +69,9 @@ EXPORTERS: Mapping[str, Callable[[], Exporter]] = {
     "parquet": parquet,
 }
 
+INFO = "dataset_info.json"
+MAX_INFO = 1 << 24  # characters
+
 _ALPACA = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
 _DESCRIPTIONS: Mapping[str, Mapping[str, Any]] = {
     "alpaca": {"formatting": "alpaca", **_ALPACA},
@@ -111,6 +115,8 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
         convert = EXPORTERS[format]()
     if out.is_dir():
         raise DataError(f"{out}: is a folder; expected the name of a file")
+    if out.name == INFO:
+        raise DataError(f"{out}: is the name of the description that goes with the data; choose another")
     iterator = iter(rows)
     first = next(iterator, None)
     if first is None:
@@ -119,7 +125,7 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
     targets = [out]
     info = _info(out, format) if format in _DESCRIPTIONS else None
     if info is not None:
-        targets.append(out.parent / "dataset_info.json")
+        targets.append(out.parent / INFO)
     with replacing(*targets) as (data, *description):
         tally = Tally()
         with spooled(chain([first], iterator), out.parent, tally) as complete:
@@ -146,10 +152,10 @@ def _write_json(file: IO[str], rows: Iterable[Mapping[str, Any]], array: bool) -
 
 
 def _info(out: Path, format: str) -> dict[str, Any]:
-    path = out.parent / "dataset_info.json"
+    path = out.parent / INFO
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_text(path, MAX_INFO).removeprefix("\ufeff")) if path.exists() else {}
+    except (ConfigError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not readable JSON ({error}); expected the datasets of LLaMA-Factory") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: found a {type(content).__name__}; expected an object of datasets")

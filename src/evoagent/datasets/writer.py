@@ -150,6 +150,7 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
         UserError: there can be no such file: its name is too long, its folder cannot be written.
         EvoAgentError: the system refuses later on, for example because the disk is full.
     """
+    paths = tuple(path.resolve() for path in paths)  # a link of the user's stays one
     partial = [path.with_name(f".{path.name}.evoagent-partial") for path in paths]
     try:
         for path, temporary in zip(paths, partial, strict=True):

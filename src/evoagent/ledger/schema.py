@@ -14,6 +14,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {
     1: (),
     2: (
         "ALTER TABLE runs ADD COLUMN versions JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE runs ADD COLUMN admitted JSON",
         "ALTER TABLE candidates RENAME COLUMN prompt_hash TO version",
         "ALTER TABLE candidates ADD COLUMN data JSON NOT NULL DEFAULT '{}'",
         "ALTER TABLE instructions ADD COLUMN data JSON NOT NULL DEFAULT '{}'",
@@ -40,6 +41,7 @@ runs = Table(
     Column("decisions", String(16), nullable=False),
     Column("config", JSON, nullable=False),
     Column("versions", JSON, nullable=False),  # of plugins and models, by what messages call them
+    Column("admitted", JSON),  # round and number of the operator calls that its budget has let through
     Column("seeds_bad", Integer, nullable=False, default=0),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("started_at", String(32), nullable=False),

@@ -103,6 +103,20 @@ class Store:
         with self.database.transaction() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(seconds=runs.c.seconds + seconds))
 
+    def admitted(self, run_id: str, round: int) -> int:
+        """How many operator calls of `round` a budget has let through."""
+        runs = schema.runs
+        with self.database.transaction() as connection:
+            found = connection.scalar(select(runs.c.admitted).where(runs.c.id == run_id)) or {}
+        return int(found["calls"]) if found.get("round") == round else 0
+
+    def admit(self, run_id: str, round: int, calls: int) -> None:
+        """Let the first `calls` operator calls of `round` through, whatever becomes of the budget."""
+        runs = schema.runs
+        with self.database.transaction() as connection:
+            value = {"round": round, "calls": calls}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(admitted=value))
+
     def end_run(self, run_id: str, stop_reason: str, summary: Mapping[str, Any]) -> None:
         """Mark a run as done."""
         runs = schema.runs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ _TEXT = ("*.json", "*.jinja", "*.model", "*.txt")
 _JSON_LIMIT = 100 << 20
 _CARD_LIMIT = 1 << 16
 _MOST_AXES = 64
-_LICENCE = re.compile(r"""^license:[ \t]*["']?([^"'#\n]*[^"'#\s])""", re.MULTILINE)
 
 _Json = TypeVar("_Json", dict[str, Any], list[Any])
 
@@ -67,7 +65,7 @@ def _shards(folder: Path, pattern: str) -> list[Path]:
         names = _json(index, dict).get("weight_map")
         if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
             raise ModelSourceError(f"{index}: weight_map: expected the files of the weights, by tensor")
-        shards = [folder / name for name in sorted(set(names.values()))]
+        shards = [_inside(folder, name) for name in sorted(set(names.values()))]
         if missing := [path.name for path in shards if not path.is_file()]:
             raise ModelSourceError(f"{folder}: weights are missing: {', '.join(missing)}, named by {index.name}")
         return shards
@@ -121,8 +119,15 @@ def _floats(tensor: Any) -> int:
 def _roots(folder: Path) -> list[Path]:
     """The folder itself and, for a sentence-transformers model, those of its modules."""
     modules = _json(folder / "modules.json", list)
-    inner = [folder / str(module.get("path", "")) for module in modules if isinstance(module, dict)]
+    inner = [_inside(folder, str(module.get("path", ""))) for module in modules if isinstance(module, dict)]
     return [folder, *(each for each in inner if each != folder and each.is_dir())]
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """What `name` means in `folder`; raises `ModelSourceError` if it leads out of it."""
+    if ".." in Path(name).parts or Path(name).is_absolute():
+        raise ModelSourceError(f"{folder}: found {name!r:.80}, expected a name of something in this folder")
+    return folder / name
 
 
 def _json(path: Path, expected: type[_Json]) -> _Json:
@@ -160,8 +165,9 @@ def _licence(folder: Path) -> str | None:
             text = stream.read(_CARD_LIMIT)
     except OSError:
         return None
-    found = _LICENCE.search(text.split("\n---", 1)[0]) if text.startswith("---") else None
-    return found[1] if found else None
+    head = text.split("\n---", 1)[0].splitlines() if text.startswith("---") else []
+    stated = next((line for line in head if line.startswith("license:")), "")
+    return stated.removeprefix("license:").partition("#")[0].strip(" \t\"'") or None
 
 
 def _why_no_model(folder: Path) -> str:

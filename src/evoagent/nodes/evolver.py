@@ -25,6 +25,7 @@ PAGE = 500  # parents read at once
 MAX_CHARACTERS = 20_000  # of an evolved instruction; beyond that it is no instruction, but a runaway model
 RAW_CHARACTERS = 40_000  # of a completion kept in the ledger
 REASON_CHARACTERS = 2000
+ADMITTED = 64  # operator calls between two looks at a budget of tokens or minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +110,40 @@ def _slice(state: EvolutionState, context: EvolutionContext) -> tuple[int, int]:
 
 
 class _Budget:
-    """Says when no further candidate may be begun."""
+    """Says when no further candidate may be begun.
+
+    Tokens and minutes are looked at before each page of calls. A page that is let through is remembered, so that a
+    killed run makes the rest of it too: what the log has answered of it is spent already.
+    """
 
     def __init__(self, state: EvolutionState, context: EvolutionContext) -> None:
-        self._context = context
+        self._context, self._round = context, state["round"]
         stop = context.config.stop
-        before = state["candidates"]
-        self._left = math.inf if stop.candidates is None else stop.candidates - before
+        self._left = math.inf if stop.candidates is None else stop.candidates - state["candidates"]
+        self._calls, self._admitted = 0, 0.0
+        if stop.tokens is None and stop.minutes is None:
+            self._admitted = math.inf
 
-    def take(self, candidates: int) -> bool:
-        stop, context = self._context.config.stop, self._context
-        if self._left < candidates:
+    async def take(self, candidates: int) -> bool:
+        if self._left < candidates or (self._calls >= self._admitted and not await self._admit()):
             return False
+        self._calls += 1
+        self._left -= candidates
+        return True
+
+    async def _admit(self) -> bool:
+        context, store = self._context, self._context.store
+        if self._calls == 0:
+            self._admitted = await store.database.run(store.admitted, context.run_id, self._round)
+            if self._admitted:
+                return True
+        stop = context.config.stop
         if stop.minutes is not None and context.seconds > stop.minutes * 60:
             return False
         if stop.tokens is not None and context.tokens >= stop.tokens:
             return False
-        self._left -= candidates
+        self._admitted = self._calls + ADMITTED
+        await store.database.run(store.admit, context.run_id, self._round, self._admitted)
         return True
 
 
@@ -151,7 +169,7 @@ async def _assignments(
             for rank, name in enumerate(chosen):
                 operator = context.operators[name]
                 for sample in range(samples):
-                    if not budget.take(operator.evolutions):
+                    if not await budget.take(operator.evolutions):
                         return
                     mates = await _mates(read, operator, parent, population, config.seed, round, sample)
                     place = ((position * len(names) + rank) * samples + sample) * most

@@ -145,6 +145,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(trim_blocks=True, lstrip_blocks=True, **options)
         self.filters[_COUNTED] = _count
+        del self.globals["lipsum"]  # text of any length, out of a number
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute, after a look at how large the result can be."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from evoagent.errors import RequestError
 
@@ -190,12 +190,13 @@ def _login_words(login: str) -> list[str]:
     return [f"{unquote(user)}:{unquote(password)}", unquote(secret), secret]
 
 
-def _forms(word: str) -> tuple[str, str]:
+def _forms(word: str) -> Iterator[str]:
     encoded = _base64(word).rstrip("=")
-    return (
-        word if len(word) >= _SHORTEST else f"Bearer {word}",
-        encoded if len(encoded) >= _SHORTEST else f"Basic {encoded}",
-    )
+    yield encoded if len(encoded) >= _SHORTEST else f"Basic {encoded}"
+    if len(word) < _SHORTEST:
+        yield f"Bearer {word}"
+    else:
+        yield from (word, word.lower(), word.upper(), quote(word, safe=""), _base64(f"Bearer {word}").rstrip("="))
 
 
 def _base64(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,12 +52,19 @@ class OpenAIOptions(Strict):
     )
 
     base_url: str | None = None
-    api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    api_key_env: str | None = None
     concurrency: int = Field(256, ge=1, le=4096)
     timeout_s: float = Field(300.0, gt=0)
     supports_seed: bool = True
     loss: Literal["none", "vllm-prompt-logprobs", "echo"] = "none"
     embed: bool = False
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _no_key(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+            raise ValueError("expected the name of an environment variable in capitals, such as OPENAI_API_KEY")
+        return name
 
     @field_validator("base_url")
     @classmethod
