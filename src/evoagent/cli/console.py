@@ -69,7 +69,8 @@ class Lines:
                 seconds, done = time.monotonic() - self._last, event.done - self._done
                 self._last, self._done = time.monotonic(), event.done
                 text = f"{label(event)}: {event.done}/{event.total}, {event.tokens_per_second:.0f} tokens/s"
-                text += f", about {duration(seconds * (event.total - event.done) / done)} left" if done else ""
+                if done and 20 * event.done >= event.total:  # the first few say little: models load meanwhile
+                    text += f", about {duration(seconds * (event.total - event.done) / done)} left"
             case NodeFinished():
                 text = f"{label(event)}: {event.total} in {event.seconds:.1f} s"
                 text += f", {event.retried} requests sent again" if event.retried else ""
