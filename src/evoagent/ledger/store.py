@@ -376,13 +376,15 @@ class Store:
         rejected = {rule: number for kept, rule, number in sorted(rows, key=lambda row: row[1]) if not kept}
         return Totals(candidates, survivors, rejected)
 
-    def commonest_detail(self, run_id: str, rule: str) -> tuple[str, int]:
-        """What a rule says most often of the candidates that it rejects, and how often; ("", 0) if it rejects none."""
+    def commonest_detail(self, run_id: str, rule: str, words: str) -> tuple[int, str, int]:
+        """How often a rule says something with `words` in it, what it says most often then, and how often that."""
         table = schema.verdicts
-        query = select(table.c.detail, func.count()).where(table.c.run_id == run_id, table.c.rule == rule)
+        here = and_(table.c.run_id == run_id, table.c.rule == rule, table.c.detail.contains(words, autoescape=True))
+        query = select(table.c.detail, func.count()).where(here).group_by(table.c.detail).order_by(func.count().desc())
         with self.database.transaction() as connection:
-            row = connection.execute(query.group_by(table.c.detail).order_by(func.count().desc()).limit(1)).first()
-        return (row[0], row[1]) if row else ("", 0)
+            total = connection.scalar(select(func.count()).where(here)) or 0
+            row = connection.execute(query.limit(1)).first()
+        return (total, row[0], row[1]) if row else (0, "", 0)
 
     def dataset(self, run_id: str) -> Iterator[dict[str, Any]]:
         """The survivors as rows of the dataset, in order of round and position."""

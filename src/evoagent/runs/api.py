@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.datasets.writer import replacing
-from evoagent.errors import LedgerError, UserError
+from evoagent.errors import LedgerError, RequestError, UserError
 from evoagent.models.engines.threads import wait_passively
 from evoagent.nodes.rules import ERROR
 from evoagent.overrides import Overrides
@@ -177,9 +177,11 @@ def _keep(lines: str, directory: Path) -> None:
 
 
 async def _why_nothing(context: EvolutionContext, summary: dict[str, Any]) -> str | None:
-    """Why nothing came of a run whose candidates have mostly failed, since a server refuses them all, for example."""
-    failed, store = summary["rejected"].get(ERROR, 0), context.store
-    if summary["survivors"] or 2 * failed <= summary["candidates"]:
+    """Why nothing came of a run, if most candidates have failed at a request: a server refuses them all, say."""
+    if summary["survivors"] or ERROR not in summary["rejected"]:
         return None
-    detail, times = await store.database.run(store.commonest_detail, context.run_id, ERROR)
+    store, request = context.store, f"{RequestError.__name__}: "
+    failed, detail, times = await store.database.run(store.commonest_detail, context.run_id, ERROR, request)
+    if 2 * failed <= summary["candidates"]:  # what a plugin has done wrong is told after each round
+        return None
     return f"no survivors: {failed} of {summary['candidates']} candidates failed, {times} of them with: {detail}"
