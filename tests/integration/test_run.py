@@ -406,3 +406,25 @@ async def test_a_budget_of_tokens_outlives_an_interruption(
     Counts.left = 1_000_000
     await run_toy(config, tmp_path / "killed")
     assert texts(read_dataset(tmp_path / "killed"))[:40] == texts(read_dataset(tmp_path / "whole"))[:40]
+
+
+@pytest.mark.parametrize("left", [1_000_000, 90])
+async def test_a_budget_of_tokens_is_looked_at_in_between(
+    toy_config: Make, run_toy: Run, tmp_path: Path, left: int
+) -> None:
+    options = {"script": f"{__name__}:Counts", "batch": 2}
+    role = {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
+    changes: dict[str, Any] = {
+        "models": {"evolver": role},
+        "evolver": {"operators": ["ask"]},
+        "critic": {"scorers": []},
+    }
+    stop = {"rounds": 1, "tokens": 500}
+    config = toy_config(seeds=1200, **changes, eliminator={"rules": []}, stop=stop, window=8)
+    Counts.left = left
+    if left < 1_000_000:
+        with pytest.raises(EngineError):
+            await run_toy(config, tmp_path / "run")
+        Counts.left = 1_000_000
+    summary = await run_toy(config, tmp_path / "run")
+    assert 0 < summary["candidates"] <= 192, "of 1,200, in blocks of 64"

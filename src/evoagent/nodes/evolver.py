@@ -181,9 +181,12 @@ async def _unrecorded(
 ) -> AsyncIterator[Assignment]:
     """Those calls whose candidates are not in the ledger already; the candidates of one call are recorded together."""
     run = context.store.database.run
-    resumed = await run(context.store.count_candidates, context.run_id, round) > 0
+    if not await run(context.store.count_candidates, context.run_id, round):
+        async for call in assignments:
+            yield call
+        return
     async for page in _paged(assignments):
-        known = await run(context.store.recorded, context.run_id, [call.id() for call in page]) if resumed else set()
+        known = await run(context.store.recorded, context.run_id, [call.id() for call in page])
         for call in page:
             if call.id() in known:
                 progress.advance()
@@ -192,10 +195,11 @@ async def _unrecorded(
 
 
 async def _paged(calls: AsyncIterator[Assignment]) -> AsyncIterator[list[Assignment]]:
+    """Pages no larger than what a budget lets through at once: a larger one would be let through before it is made."""
     page: list[Assignment] = []
     async for call in calls:
         page.append(call)
-        if len(page) == PAGE:
+        if len(page) == ADMITTED:
             yield page
             page = []
     yield page
