@@ -26,7 +26,9 @@ from evoagent import (
     hookimpl,
 )
 from evoagent.config import RunConfig
+from evoagent.errors import EngineError
 from evoagent.events import Event
+from evoagent.models.requests import GenerateRequest
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import Resume
@@ -144,6 +146,18 @@ class Forgetful(Script):
 
     def generate(self, request: Any) -> str:
         return "nothing" if request.seed % 7 == 0 else super().generate(request)
+
+
+class Mortal(Script):
+    """Answers `left` requests, then the engine is gone."""
+
+    left = 1_000_000
+
+    def generate(self, request: GenerateRequest) -> str:
+        Mortal.left -= 1
+        if Mortal.left < 0:
+            raise EngineError("the engine is gone")
+        return super().generate(request)
 
 
 @pytest.fixture

@@ -29,13 +29,11 @@ from evoagent import (
 )
 from evoagent.config import RunConfig
 from evoagent.errors import EngineError
-from evoagent.models.requests import GenerateRequest
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
-from evoagent.testing import Script
 from evoagent.tracing import trace
 
-from .conftest import read_dataset
+from .conftest import Mortal, read_dataset
 
 Make = Callable[..., RunConfig]
 
@@ -112,25 +110,13 @@ class Plugins:
         yield EliminatorSpec(name="marked", factory=Marked)
 
 
-class Dies(Script):
-    """Answers `left` requests, then the engine is gone."""
-
-    left = 1_000_000
-
-    def generate(self, request: GenerateRequest) -> str:
-        Dies.left -= 1
-        if Dies.left < 0:
-            raise EngineError("the engine is gone")
-        return super().generate(request)
-
-
 @pytest.fixture
 def make(manager: PluginManager, toy_config: Make) -> Make:
     manager.register(Plugins(), Source("data", "data", "1.0"))
-    Dies.left = 1_000_000
+    Mortal.left = 1_000_000
 
     def config(**changes: Any) -> RunConfig:
-        options = {"script": f"{__name__}:Dies", "batch": 4}
+        options = {"script": f"{Mortal.__module__}:Mortal", "batch": 4}
         role = {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
         values: dict[str, Any] = {
             "seeds": 24,
@@ -190,10 +176,10 @@ async def test_several_evolutions_of_one_call(make: Make, run_toy: Any, tmp_path
 @pytest.mark.parametrize("left", [5, 13, 40])
 async def test_killed_in_between(make: Make, run_toy: Any, tmp_path: Path, left: int) -> None:
     whole = await run_toy(make(), tmp_path / "whole")
-    Dies.left = left
+    Mortal.left = left
     with pytest.raises(EngineError):
         await run_toy(make(), tmp_path / "killed")
-    Dies.left = 1_000_000
+    Mortal.left = 1_000_000
     resumed = await run_toy(make(), tmp_path / "killed")
     files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "killed")]
     assert files[0].read_bytes() == files[1].read_bytes()

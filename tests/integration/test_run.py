@@ -19,7 +19,7 @@ from evoagent.models.requests import GenerateRequest
 from evoagent.testing import Script
 from evoagent.tracing import render, trace
 
-from .conftest import read_dataset, texts
+from .conftest import Mortal, read_dataset, texts
 
 Make = Callable[..., RunConfig]
 Run = Callable[..., Any]
@@ -374,23 +374,11 @@ async def test_the_record_in_the_run_directory(toy_config: Make, run_toy: Run, t
     assert RunConfig.model_validate(resolved) == toy_config(), "the resolved configuration is a configuration again"
 
 
-class Counts(Script):
-    """Answers `left` requests, then the engine is gone."""
-
-    left = 1_000_000
-
-    def generate(self, request: GenerateRequest) -> str:
-        Counts.left -= 1
-        if Counts.left < 0:
-            raise EngineError("the engine is gone")
-        return super().generate(request)
-
-
 @pytest.mark.parametrize("left", [10, 35, 70])
 async def test_a_budget_of_tokens_outlives_an_interruption(
     toy_config: Make, run_toy: Run, tmp_path: Path, left: int
 ) -> None:
-    options = {"script": f"{__name__}:Counts", "batch": 2}
+    options = {"script": f"{Mortal.__module__}:Mortal", "batch": 2}
     role = {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
     changes: dict[str, Any] = {
         "models": {"evolver": role},
@@ -400,10 +388,10 @@ async def test_a_budget_of_tokens_outlives_an_interruption(
     config = toy_config(seeds=40, **changes, eliminator={"rules": []}, stop={"rounds": None, "tokens": 300})
     whole = await run_toy(config, tmp_path / "whole")
     assert whole["survivors"] >= 40
-    Counts.left = left
+    Mortal.left = left
     with pytest.raises(EngineError):
         await run_toy(config, tmp_path / "killed")
-    Counts.left = 1_000_000
+    Mortal.left = 1_000_000
     await run_toy(config, tmp_path / "killed")
     assert texts(read_dataset(tmp_path / "killed"))[:40] == texts(read_dataset(tmp_path / "whole"))[:40]
 
@@ -412,7 +400,7 @@ async def test_a_budget_of_tokens_outlives_an_interruption(
 async def test_a_budget_of_tokens_is_looked_at_in_between(
     toy_config: Make, run_toy: Run, tmp_path: Path, left: int
 ) -> None:
-    options = {"script": f"{__name__}:Counts", "batch": 2}
+    options = {"script": f"{Mortal.__module__}:Mortal", "batch": 2}
     role = {"engine": "scripted", "model": "toy", "options": options, "sampling": {"temperature": 0.7}}
     changes: dict[str, Any] = {
         "models": {"evolver": role},
@@ -421,10 +409,10 @@ async def test_a_budget_of_tokens_is_looked_at_in_between(
     }
     stop = {"rounds": 1, "tokens": 500}
     config = toy_config(seeds=1200, **changes, eliminator={"rules": []}, stop=stop, window=8)
-    Counts.left = left
+    Mortal.left = left
     if left < 1_000_000:
         with pytest.raises(EngineError):
             await run_toy(config, tmp_path / "run")
-        Counts.left = 1_000_000
+        Mortal.left = 1_000_000
     summary = await run_toy(config, tmp_path / "run")
     assert 0 < summary["candidates"] <= 192, "of 1,200, in blocks of 64"

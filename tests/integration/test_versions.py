@@ -17,10 +17,10 @@ from evoagent.configfile import load_config
 from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, Notice
 from evoagent.models.engines.scripted import ScriptedEngine
-from evoagent.models.requests import GenerateRequest
 from evoagent.plugins.manager import PluginManager
 from evoagent.session import open_run, run_graph
-from evoagent.testing import Script
+
+from .conftest import Mortal
 
 PROMPT = """---
 name: {name}
@@ -45,21 +45,9 @@ def evoagent_operators():
 """
 
 
-class Dies(Script):
-    """Answers `left` requests, then the engine is gone."""
-
-    left = 1_000_000
-
-    def generate(self, request: GenerateRequest) -> str:
-        Dies.left -= 1
-        if Dies.left < 0:
-            raise EngineError("the engine is gone")
-        return super().generate(request)
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Dies, "left", 1_000_000)
+    monkeypatch.setattr(Mortal, "left", 1_000_000)
     monkeypatch.setattr(sys, "path", list(sys.path))  # where the module lies is added to it
     (tmp_path / "prompts").mkdir()
     write(tmp_path, "harder")
@@ -80,7 +68,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def run(folder: Path) -> Run:
     async def start(out: str, operator: str, told: list[str] | None = None, person: Any = None, **more: Any) -> bytes:
-        options = {"script": f"{__name__}:Dies", "batch": 4}
+        options = {"script": f"{Mortal.__module__}:Mortal", "batch": 4}
         values = {
             "seeds": {"path": "seeds.jsonl"},
             "models": {
@@ -117,11 +105,11 @@ def versions(directory: Path) -> set[str]:
 @pytest.mark.parametrize("operator", ["ask", "mine"])
 @pytest.mark.parametrize("answered", [17, 75])
 async def test_edited_between_kill_and_resume(folder: Path, run: Run, operator: str, answered: int) -> None:
-    Dies.left = answered
+    Mortal.left = answered
     with pytest.raises(EngineError):
         await run("run", operator)
     old = versions(folder / "run")
-    Dies.left = 1_000_000
+    Mortal.left = 1_000_000
     write(folder, "rarer")
     told: list[str] = []
     resumed = await run("run", operator, told)
@@ -169,11 +157,11 @@ async def test_what_the_module_uses_is_edited(folder: Path, run: Run, kind: str)
 
     forget()
     (folder / edited).write_text(before)
-    Dies.left = 45
+    Mortal.left = 45
     with pytest.raises(EngineError):
         await run("run", "mine", plugins=[name])
     old = versions(folder / "run")
-    Dies.left = 1_000_000
+    Mortal.left = 1_000_000
     forget()
     (folder / edited).write_text(before.replace("old", "newer"))
     told: list[str] = []
@@ -201,10 +189,10 @@ async def test_another_spelling_of_a_folder_is_no_change(folder: Path, run: Run)
 
 
 async def test_nothing_changed_goes_on(folder: Path, run: Run) -> None:
-    Dies.left = 17
+    Mortal.left = 17
     with pytest.raises(EngineError):
         await run("run", "ask")
-    Dies.left = 1_000_000
+    Mortal.left = 1_000_000
     told: list[str] = []
     assert await run("run", "ask", told) == await run("fresh", "ask")
     assert not [line for line in told if "changed" in line]
@@ -223,13 +211,13 @@ async def test_other_parameters_of_the_model_folder(folder: Path, run: Run, monk
         monkeypatch.setattr(ScriptedEngine, "__init__", init)
 
     revised("one")
-    Dies.left = 17
+    Mortal.left = 17
     with pytest.raises(EngineError):
         await run("run", "ask")
     with closing(sqlite3.connect(folder / "run" / "ledger.db")) as ledger:
         old = {id for (id,) in ledger.execute("select id from candidates")}
     revised("two")
-    Dies.left = 1_000_000
+    Mortal.left = 1_000_000
     told: list[str] = []
     resumed = await run("run", "ask", told)
     assert any("models.evolver" in line for line in told)
