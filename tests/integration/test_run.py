@@ -15,8 +15,6 @@ import yaml
 from evoagent.config import RunConfig
 from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, RoundFinished
-from evoagent.models.requests import GenerateRequest
-from evoagent.testing import Script
 from evoagent.tracing import render, trace
 
 from .conftest import Mortal, read_dataset, texts
@@ -187,32 +185,20 @@ async def test_more_rounds_go_on_from_what_is_there(toy_config: Make, run_toy: R
     assert texts(read_dataset(tmp_path / "run")) == texts(read_dataset(tmp_path / "whole"))
 
 
-class Dies(Script):
-    """Answers until its life is over."""
-
-    left = 10**9
-
-    def generate(self, request: GenerateRequest) -> str:
-        Dies.left -= 1
-        if Dies.left < 0:
-            raise EngineError("the engine is gone")
-        return super().generate(request)
-
-
 @pytest.mark.parametrize("life", [0, 1, 7, 20, 41, 60])
 async def test_a_run_whose_engine_dies_goes_on_to_the_same_dataset(
     toy_config: Make, run_toy: Run, tmp_path: Path, life: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = f"{__name__}:Dies"
+    script = f"{Mortal.__module__}:Mortal"
     models = {"evolver": {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}}}
     models["evolver"] |= {"options": {"script": script, "batch": 2}}
     config = toy_config(models=models)
-    monkeypatch.setattr(Dies, "left", 10**9)
+    monkeypatch.setattr(Mortal, "left", 10**9)
     whole = await run_toy(config, tmp_path / "whole")
-    monkeypatch.setattr(Dies, "left", life)
+    monkeypatch.setattr(Mortal, "left", life)
     with pytest.raises(EngineError, match="the engine is gone"):
         await run_toy(config, tmp_path / "broken")
-    monkeypatch.setattr(Dies, "left", 10**9)
+    monkeypatch.setattr(Mortal, "left", 10**9)
     resumed = await run_toy(config, tmp_path / "broken")
     files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "broken")]
     assert files[0].read_bytes() == files[1].read_bytes()

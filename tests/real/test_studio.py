@@ -184,7 +184,7 @@ def test_a_run_shows_what_happened(server: Server) -> None:
 
 
 def test_a_reviewed_run(ask: Callable[..., Any]) -> None:
-    thread, state = ask(SMALL | {"review": True})
+    thread, state = ask(SMALL | {"seeds.limit": 8, "review": True})
     assert state["next"] == ["eliminator"]
     question = state["tasks"][0]["interrupts"][0]["value"]
     shown = question["candidates"]
