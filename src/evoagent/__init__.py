@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evoagent.config import RunConfig
-    from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
     from evoagent.errors import (
         ConfigError,
         DataError,
@@ -31,24 +30,27 @@ if TYPE_CHECKING:
     from evoagent.operators.prompt import append_sentence
     from evoagent.plugins.hookspecs import hookimpl
     from evoagent.plugins.specs import (
-        EliminatorSpec,
         EngineSpec,
         ExporterSpec,
         OperatorSpec,
+        RuleSpec,
         ScorerSpec,
         SelectorSpec,
     )
     from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
+    from evoagent.rules.base import PopulationRule, Rule
     from evoagent.runs.api import Run, arun, run
     from evoagent.runs.scores import ascore, score
     from evoagent.scorers.base import PopulationScorer, Scorer
     from evoagent.scoring import Scored
+    from evoagent.selectors.base import Selector
 
     __version__: str
 
 _NAMES = {
     "evoagent.config": ("RunConfig",),
-    "evoagent.eliminators.base": ("Eliminator", "PopulationEliminator", "Selector"),
+    "evoagent.rules.base": ("PopulationRule", "Rule"),
+    "evoagent.selectors.base": ("Selector",),
     "evoagent.errors": (
         "ConfigError",
         "DataError",
@@ -76,7 +78,7 @@ _NAMES = {
     "evoagent.operators.prompt": ("append_sentence",),
     "evoagent.plugins.hookspecs": ("hookimpl",),
     "evoagent.plugins.specs": (
-        "EliminatorSpec",
+        "RuleSpec",
         "EngineSpec",
         "ExporterSpec",
         "OperatorSpec",
@@ -96,8 +98,6 @@ __all__ = [
     "Completion",
     "ConfigError",
     "DataError",
-    "Eliminator",
-    "EliminatorSpec",
     "EmbedRequest",
     "Embedding",
     "Engine",
@@ -118,9 +118,11 @@ __all__ = [
     "Operator",
     "OperatorSpec",
     "PluginError",
-    "PopulationEliminator",
+    "PopulationRule",
     "PopulationScorer",
     "RequestError",
+    "Rule",
+    "RuleSpec",
     "Run",
     "RunConfig",
     "Score",

@@ -19,7 +19,7 @@ from evoagent.resources import configs_dir
 from evoagent.validation import Location, Problem, closest, explain
 from evoagent.yamltext import MAX_CHARACTERS, Document, YamlError, parse
 
-_USES = (("evolver", "operators", "operator"), ("critic", "scorers", "scorer"), ("eliminator", "rules", "eliminator"))
+_USES = (("evolver", "operators", "operator"), ("critic", "scorers", "scorer"), ("eliminator", "rules", "rule"))
 _USE: TypeAdapter[PluginUse] = TypeAdapter(Use)
 
 

@@ -139,3 +139,6 @@ class Verdict:
     figure: float | None = None
     threshold: float | None = None
     detail: str = ""
+
+
+KEEP = Verdict(kept=True)

@@ -33,7 +33,7 @@ from evoagent.models.requests import Sampling
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.manager import PluginManager
-from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec, mark
+from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, mark
 from evoagent.plugins.versions import version_of
 from evoagent.records import content_id
 from evoagent.rundir import EVENTS, LEDGER, ChosenRun, Resume, check_directory, choose_run, locked
@@ -137,7 +137,7 @@ def used_specs(config: RunConfig, manager: PluginManager) -> list[PluginSpec]:
     """The specs of every operator, scorer, rule and selector that `config` names."""
     named = [("operator", use.name) for use in config.evolver.operators]
     named += [("scorer", use.name) for use in config.critic.scorers]
-    named += [("eliminator", use.name) for use in config.eliminator.rules]
+    named += [("rule", use.name) for use in config.eliminator.rules]
     return [manager.get(kind, name) for kind, name in [*named, ("selector", config.eliminator.selector.name)]]
 
 
@@ -396,7 +396,7 @@ def load_scorer(manager: PluginManager, use: PluginUse) -> LoadedScorer:
 
 
 def _rule(manager: PluginManager, use: PluginUse) -> LoadedRule:
-    spec: EliminatorSpec = manager.get("eliminator", use.name)
+    spec: RuleSpec = manager.get("rule", use.name)
     params = directed(spec, use.params, manager)
     plugin = manager.create(spec, params)
     version = version_of(plugin, spec, manager.source(spec), params)

@@ -17,7 +17,6 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic describes no other before Python 3.12
 
 from evoagent.config import RunConfig
-from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
 from evoagent.events import Event
 from evoagent.failures import Failures
 from evoagent.ledger.request_log import RequestLog
@@ -25,7 +24,9 @@ from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models
 from evoagent.operators.base import Operator
+from evoagent.rules.base import PopulationRule, Rule
 from evoagent.scorers.base import PopulationScorer, Scorer
+from evoagent.selectors.base import Selector
 
 SEEDS_FOR_RULES = 2000  # what a rule may learn from: enough for any of them, and bounded
 
@@ -123,7 +124,7 @@ class LoadedRule(Loaded):
 
     kind = "rule"
 
-    plugin: Eliminator | PopulationEliminator
+    plugin: Rule | PopulationRule
     looks_at: str = "response"
 
 

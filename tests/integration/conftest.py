@@ -11,14 +11,14 @@ import pytest
 
 from evoagent import (
     Candidate,
-    Eliminator,
-    EliminatorSpec,
     Evolution,
     Instruction,
     Models,
     Operator,
     OperatorSpec,
     PopulationScorer,
+    Rule,
+    RuleSpec,
     Score,
     Scorer,
     ScorerSpec,
@@ -107,7 +107,7 @@ class Counted(PopulationScorer):
         return {"size": float(len(survivors)), "nothing": float("nan")}
 
 
-class EvenOnly(Eliminator):
+class EvenOnly(Rule):
     """Rejects instructions whose digits sum to an odd number."""
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
@@ -137,8 +137,8 @@ class Toys:
         yield ScorerSpec(name="counted", factory=Counted, summary="counted", population=True)
 
     @hookimpl
-    def evoagent_eliminators(self) -> Iterator[EliminatorSpec]:
-        yield EliminatorSpec(name="even", factory=EvenOnly, summary="even", looks_at="instruction")
+    def evoagent_rules(self) -> Iterator[RuleSpec]:
+        yield RuleSpec(name="even", factory=EvenOnly, summary="even", looks_at="instruction")
 
 
 class Forgetful(Script):

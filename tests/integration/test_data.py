@@ -13,14 +13,14 @@ import pytest
 
 from evoagent import (
     Candidate,
-    Eliminator,
-    EliminatorSpec,
     Evolution,
     Instruction,
     Models,
     Operator,
     OperatorSpec,
     PopulationScorer,
+    Rule,
+    RuleSpec,
     Score,
     Scorer,
     ScorerSpec,
@@ -75,7 +75,7 @@ class Places(PopulationScorer):
         return [Score(float(place), data={"place": place}) for place in range(len(candidates))]
 
 
-class Marked(Eliminator):
+class Marked(Rule):
     """Rejects every second place; fails without what scorers have attached."""
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
@@ -106,8 +106,8 @@ class Plugins:
         yield ScorerSpec(name="places", factory=Places, population=True)
 
     @hookimpl
-    def evoagent_eliminators(self) -> Iterator[EliminatorSpec]:
-        yield EliminatorSpec(name="marked", factory=Marked)
+    def evoagent_rules(self) -> Iterator[RuleSpec]:
+        yield RuleSpec(name="marked", factory=Marked)
 
 
 @pytest.fixture

@@ -55,16 +55,15 @@ def test_a_new_package_is_built_installed_tested_checked_and_run(kind: str, tmp_
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "tests"]
     assert " passed" in done([*pytest_run, "-W", "error"], folder, site)
 
-    spec_kind = KINDS[kind].plugin_kind
     records = json.loads(done([*CLI, "plugins", "list", "--json"], tmp_path, site))
     assert [record for record in records if record["distribution"] == "evoagent-tide-tables"] == [
         {
-            **{"name": name, "kind": spec_kind, "distribution": "evoagent-tide-tables", "version": "0.1.0"},
+            **{"name": name, "kind": kind, "distribution": "evoagent-tide-tables", "version": "0.1.0"},
             **{"status": "ok", "summary": KINDS[kind].summary},
         }
     ]
     shown = json.loads(done([*CLI, "plugins", "show", name, "--json"], tmp_path, site))
-    assert shown[0]["kind"] == spec_kind
+    assert shown[0]["kind"] == kind
 
     found = json.loads(done([*CLI, "plugins", "check", "evoagent-tide-tables", "--json"], tmp_path, site))
     assert {"imports", "hooks", "factory"} <= {finding["what"] for finding in found}

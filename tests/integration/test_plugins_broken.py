@@ -333,7 +333,7 @@ def scorer(action):
     return S
 
 def rule(action):
-    class R(Eliminator):
+    class R(Rule):
         async def judge(self, candidate, models):
             return action(candidate)
     return R
@@ -385,9 +385,9 @@ class Population(PopulationScorer):
         return {"fine": 1, "nan": math.nan, "big": 10 ** 400, 3: 4, "text": "x", "half \\ud800\\n|": 2.0}
 
 @hookimpl
-def evoagent_eliminators():
+def evoagent_rules():
     for name, action in {**VERDICTS, **KEEPING}.items():
-        yield EliminatorSpec(name=name, factory=rule(action))
+        yield RuleSpec(name=name, factory=rule(action))
 """
 
 
@@ -620,12 +620,12 @@ async def cancels(): raise asyncio.CancelledError
 async def exits(): raise SystemExit(3)
 async def empty(): return []
 
-class Prepared(Eliminator):
+class Prepared(Rule):
     async def prepare(self, seeds, models): await raises()
     async def judge(self, candidate, models): return Verdict(True)
 
 def rule(action):
-    class Rule(PopulationEliminator):
+    class Rule(PopulationRule):
         async def judge_all(self, candidates, survivors, models):
             candidates.clear()
             return await action()
@@ -655,10 +655,10 @@ def engine(action, at="generate"):
 ACTIONS = [hangs, raises, nothing, cancels, exits, empty]
 
 @hookimpl
-def evoagent_eliminators():
-    yield EliminatorSpec(name="prepared", factory=Prepared)
+def evoagent_rules():
+    yield RuleSpec(name="prepared", factory=Prepared)
     for action in ACTIONS:
-        yield EliminatorSpec(name="all-" + action.__name__, factory=rule(action), looks_at="population")
+        yield RuleSpec(name="all-" + action.__name__, factory=rule(action), looks_at="population")
 
 @hookimpl
 def evoagent_selectors():

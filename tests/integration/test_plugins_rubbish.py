@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evoagent import (
-    Eliminator,
-    EliminatorSpec,
     Evolution,
     Operator,
     OperatorSpec,
     PopulationScorer,
+    Rule,
+    RuleSpec,
     Score,
     Scorer,
     ScorerSpec,
@@ -178,14 +178,14 @@ class Strange:
         yield ScorerSpec(name="all", factory=All, population=True)
 
     @hookimpl
-    def evoagent_eliminators(self) -> Iterator[EliminatorSpec]:
+    def evoagent_rules(self) -> Iterator[RuleSpec]:
         drawn = self.drawn
 
-        class Rule(Eliminator):
+        class Rule(Rule):
             async def judge(self, candidate: Any, models: Any) -> Any:
                 return answer(drawn["verdict"])
 
-        yield EliminatorSpec(name="rule", factory=Rule)
+        yield RuleSpec(name="rule", factory=Rule)
 
     @hookimpl
     def evoagent_selectors(self) -> Iterator[SelectorSpec]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evoagent.eliminators.detector import NotAnInstruction
 from evoagent.models.sources import resolve
 from evoagent.records import Candidate, Instruction
+from evoagent.rules.detector import NotAnInstruction
 
 pytestmark = pytest.mark.real
 

@@ -80,7 +80,7 @@ BROKEN = {
         "PluginValidationError",
     ),
     "no mark": ("def evoagent_operators():\n    yield 1", "`evoagent_operators` is not marked with @hookimpl"),
-    "no hook": ("x = 1", "it implements no hook; expected one of evoagent_eliminators"),
+    "no hook": ("x = 1", "it implements no hook; expected one of evoagent_engines"),
     "raises": (
         "from evoagent import hookimpl\n@hookimpl\ndef evoagent_operators():\n    raise ValueError('boom')\n    yield",
         "evoagent_operators raised ValueError: boom",
@@ -140,8 +140,8 @@ BROKEN = {
         "found family None, expected a short name",
     ),
     "bad looks_at": (
-        "from evoagent import hookimpl, EliminatorSpec\n@hookimpl\ndef evoagent_eliminators():\n"
-        "    yield EliminatorSpec(name='x', factory=int, looks_at='everything')",
+        "from evoagent import hookimpl, RuleSpec\n@hookimpl\ndef evoagent_rules():\n"
+        "    yield RuleSpec(name='x', factory=int, looks_at='everything')",
         "found looks_at 'everything', expected 'instruction', 'response' or 'population'",
     ),
     "bad verbs": (
@@ -490,7 +490,7 @@ def test_a_project_folder_of_prompts_brings_operators(tmp_path: Path) -> None:
 BUILT_IN = {
     "operator": {"constraints", "deepening", "concretising", "reasoning", "complicate-input", "breadth"},
     "scorer": {"ifd", "ifd_ppl", "ic_ifd", "instruction_loss", "difficulty", "embedding_diversity", "length"},
-    "eliminator": {
+    "rule": {
         "extracted",
         "unchanged",
         "truncated",
@@ -521,7 +521,7 @@ def test_the_built_in_plugins_come_by_the_same_path(kind: str) -> None:
     assert all(spec.summary for spec in specs)
 
 
-@pytest.mark.parametrize("kind", ["operator", "scorer", "eliminator", "selector", "exporter"])
+@pytest.mark.parametrize("kind", ["operator", "scorer", "rule", "selector", "exporter"])
 def test_every_built_in_plugin_can_be_made(kind: str) -> None:
     manager = PluginManager().load()
     for spec in manager.specs(kind):

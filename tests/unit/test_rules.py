@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evoagent.datasets.forms import MAX_CHARS
-from evoagent.eliminators.base import Eliminator
-from evoagent.eliminators.language import Language, LanguageConfig, language_of
-from evoagent.eliminators.responses import EmptyResponse, Refusal
-from evoagent.eliminators.semantic import Drift, NoInformationGain, NoInformationGainConfig, parse_equality
-from evoagent.eliminators.surface import (
+from evoagent.errors import ConfigError
+from evoagent.models.requests import Completion, Message
+from evoagent.records import Candidate, Instruction, Verdict
+from evoagent.rules.base import Rule
+from evoagent.rules.language import Language, LanguageConfig, language_of
+from evoagent.rules.responses import EmptyResponse, Refusal
+from evoagent.rules.semantic import Drift, NoInformationGain, NoInformationGainConfig, parse_equality
+from evoagent.rules.surface import (
     Extracted,
     LengthRatio,
     LengthRatioConfig,
@@ -26,10 +29,7 @@ from evoagent.eliminators.surface import (
     Unchanged,
     UnchangedConfig,
 )
-from evoagent.eliminators.template_leak import TemplateLeak, TemplateLeakConfig
-from evoagent.errors import ConfigError
-from evoagent.models.requests import Completion, Message
-from evoagent.records import Candidate, Instruction, Verdict
+from evoagent.rules.template_leak import TemplateLeak, TemplateLeakConfig
 from evoagent.text import longest_copy, starts_as_order
 
 PARENT = "Name a tree that grows in Norway."
@@ -58,11 +58,11 @@ class Models(SimpleNamespace):
         super().__init__(judge=SimpleNamespace(style=style, generate=generate), embedder=SimpleNamespace(embed=embed))
 
 
-async def verdict(rule: Eliminator, tried: Candidate, models: object = None) -> Verdict:
+async def verdict(rule: Rule, tried: Candidate, models: object = None) -> Verdict:
     return await rule.judge(tried, models or Models())  # type: ignore[arg-type]
 
 
-async def rejected(rule: Eliminator, text: str, **changes: object) -> bool:
+async def rejected(rule: Rule, text: str, **changes: object) -> bool:
     found = await verdict(rule, candidate(text, **changes))  # type: ignore[arg-type]
     return not found.kept
 
@@ -315,9 +315,9 @@ async def test_the_judge_decides_on_gain_where_it_is_able() -> None:
         (Refusal(), candidate("x", response="Sorry.")),
         (EmptyResponse(), candidate("x", response="!")),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Eliminator) else "",
+    ids=lambda value: type(value).__name__ if isinstance(value, Rule) else "",
 )
-async def test_every_rejection_has_figure_and_threshold(rule: Eliminator, tried: Candidate) -> None:
+async def test_every_rejection_has_figure_and_threshold(rule: Rule, tried: Candidate) -> None:
     found = await verdict(rule, tried, Models("equal"))
     assert not found.kept
     assert found.rule

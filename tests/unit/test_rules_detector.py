@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evoagent.eliminators import detector
-from evoagent.eliminators.detector import NotAnInstruction, NotAnInstructionConfig, added_sentences, reference_pairs
-from evoagent.eliminators.template_leak import WorkedText
 from evoagent.errors import ConfigError
 from evoagent.records import Candidate, Instruction
+from evoagent.rules import detector
+from evoagent.rules.detector import NotAnInstruction, NotAnInstructionConfig, added_sentences, reference_pairs
+from evoagent.rules.template_leak import WorkedText
 
 
 class Models:

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from evoagent import vectors
-from evoagent.eliminators import near_duplicate
-from evoagent.eliminators.near_duplicate import NearDuplicate, NearDuplicateConfig
 from evoagent.records import Candidate, Instruction, Score, Verdict
+from evoagent.rules import near_duplicate
+from evoagent.rules.near_duplicate import NearDuplicate, NearDuplicateConfig
 
 
 def candidate(name: str, text: str, score: float | None = None, parent: str = "seed") -> Candidate:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from evoagent.config import PluginUse
-from evoagent.eliminators.relevance import NEUTRAL, Relevance, RelevanceConfig, added_text
-from evoagent.eliminators.surface import MissingInput
 from evoagent.errors import ConfigError
 from evoagent.models.requests import Loss
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction
+from evoagent.rules.relevance import NEUTRAL, Relevance, RelevanceConfig, added_text
+from evoagent.rules.surface import MissingInput
 
 
 def candidate(instruction: str, parent: str = "Name a bird.", input: str = "", parent_input: str = "") -> Candidate:
@@ -104,4 +104,4 @@ async def test_an_input_that_was_dropped_or_promised_is_missed() -> None:
 @pytest.mark.parametrize("rule", ["template_leak", "not_an_instruction"])
 def test_a_folder_of_prompts_that_is_not_there_is_refused_before_the_run(rule: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="found no folder"):
-        PluginManager().load().build("eliminator", PluginUse(name=rule, params={"prompts": str(tmp_path / "none")}))
+        PluginManager().load().build("rule", PluginUse(name=rule, params={"prompts": str(tmp_path / "none")}))

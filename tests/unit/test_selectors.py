@@ -8,10 +8,10 @@ from typing import cast
 import pytest
 from pydantic import ValidationError
 
-from evoagent.eliminators.selectors import All, Threshold, ThresholdConfig, Top, TopConfig
 from evoagent.models.roles import Models
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score, Verdict
+from evoagent.selectors.by_score import All, Threshold, ThresholdConfig, Top, TopConfig
 from evoagent.session import directed
 
 PARENT = Instruction(id="p", instruction="Name a tree.")
@@ -118,7 +118,7 @@ def test_threshold_wants_sensible_bounds(config: dict[str, float]) -> None:
 
 def test_direction_is_the_scorers_where_none_is_given() -> None:
     manager = PluginManager().load()
-    top_spec, duplicates = manager.get("selector", "top"), manager.get("eliminator", "near_duplicate")
+    top_spec, duplicates = manager.get("selector", "top"), manager.get("rule", "near_duplicate")
     assert directed(top_spec, {"by": "length"}, manager)["direction"] == "ascending"
     assert directed(top_spec, {"by": "length", "direction": "descending"}, manager)["direction"] == "descending"
     assert "direction" not in directed(top_spec, {"by": "ic_ifd"}, manager)

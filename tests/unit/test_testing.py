@@ -21,8 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from evoagent import (
     Candidate,
     Completion,
-    Eliminator,
-    EliminatorSpec,
     Engine,
     EngineSpec,
     Evolution,
@@ -33,6 +31,8 @@ from evoagent import (
     Operator,
     OperatorSpec,
     PopulationScorer,
+    Rule,
+    RuleSpec,
     Score,
     Scorer,
     ScorerSpec,
@@ -287,13 +287,13 @@ def scorer(score: Callable[..., Any], **changes: Any) -> ScorerSpec:
     return ScorerSpec(**{"name": "made", "factory": Made, "summary": "made", **changes})
 
 
-def rule(judge: Callable[..., Any]) -> EliminatorSpec:
-    class Made(Eliminator):
+def rule(judge: Callable[..., Any]) -> RuleSpec:
+    class Made(Rule):
         async def judge(self, candidate: Candidate, models: Models) -> Verdict:
             found: Verdict = await judge(candidate, models)
             return found
 
-    return EliminatorSpec(name="made", factory=Made, summary="made", looks_at="instruction")
+    return RuleSpec(name="made", factory=Made, summary="made", looks_at="instruction")
 
 
 def selector(select: Callable[..., Any], measure: Any = None) -> SelectorSpec:

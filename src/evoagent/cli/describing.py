@@ -15,7 +15,7 @@ from evoagent.validation import closest
 _PLACES = {
     "operator": "evolver.operators: [{}]",
     "scorer": "critic.scorers: [{}]",
-    "eliminator": "eliminator.rules: [{}]",
+    "rule": "eliminator.rules: [{}]",
     "selector": "eliminator.selector: {}",
     "engine": "models.evolver.engine: {}",
     "exporter": "evoagent export RUN --format {}",

@@ -10,7 +10,6 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from evoagent.eliminators.base import Selector
 from evoagent.errors import EvoAgentError, PluginError
 from evoagent.events import Notice, RoundFinished
 from evoagent.failures import AbandonedFault, explain
@@ -26,6 +25,7 @@ from evoagent.nodes.rules import ERROR, checked_verdicts, judge, stillborn
 from evoagent.nodes.scores import checked_figures
 from evoagent.records import Candidate, Verdict
 from evoagent.scorers.base import PopulationScorer
+from evoagent.selectors.base import Selector
 from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedSelector
 
 REJECTED = Verdict(kept=False)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.specs import (
-    EliminatorSpec,
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
+    RuleSpec,
     ScorerSpec,
     SelectorSpec,
 )
@@ -100,19 +100,19 @@ def evoagent_scorers() -> Iterator[ScorerSpec]:
 
 
 @hookimpl
-def evoagent_eliminators() -> Iterator[EliminatorSpec]:
+def evoagent_rules() -> Iterator[RuleSpec]:
     """The rules, in the order in which they are best applied: the cheap ones first."""
     yield from _instruction_rules()
     yield from _response_rules()
 
 
-def _instruction_rules() -> Iterator[EliminatorSpec]:
-    from evoagent.eliminators.detector import NotAnInstructionConfig
-    from evoagent.eliminators.language import LanguageConfig
-    from evoagent.eliminators.relevance import RelevanceConfig
-    from evoagent.eliminators.semantic import DriftConfig, NoInformationGainConfig
-    from evoagent.eliminators.surface import LengthRatioConfig, RepetitionConfig, UnchangedConfig
-    from evoagent.eliminators.template_leak import TemplateLeakConfig
+def _instruction_rules() -> Iterator[RuleSpec]:
+    from evoagent.rules.detector import NotAnInstructionConfig
+    from evoagent.rules.language import LanguageConfig
+    from evoagent.rules.relevance import RelevanceConfig
+    from evoagent.rules.semantic import DriftConfig, NoInformationGainConfig
+    from evoagent.rules.surface import LengthRatioConfig, RepetitionConfig, UnchangedConfig
+    from evoagent.rules.template_leak import TemplateLeakConfig
 
     rules: tuple[tuple[str, str, type[BaseModel] | None, tuple[str, ...], str], ...] = (
         ("extracted", "surface:Extracted", None, (), "no instruction could be found in the completion"),
@@ -153,30 +153,28 @@ def _instruction_rules() -> Iterator[EliminatorSpec]:
         ),
     )
     for name, address, config, needs, summary in rules:
-        factory = lazy(f"evoagent.eliminators.{address}")
-        yield EliminatorSpec(
-            name=name, factory=factory, config=config, needs=needs, summary=summary, looks_at="instruction"
-        )
+        factory = lazy(f"evoagent.rules.{address}")
+        yield RuleSpec(name=name, factory=factory, config=config, needs=needs, summary=summary, looks_at="instruction")
 
 
-def _response_rules() -> Iterator[EliminatorSpec]:
-    from evoagent.eliminators.near_duplicate import NearDuplicateConfig
-    from evoagent.eliminators.responses import RefusalConfig
+def _response_rules() -> Iterator[RuleSpec]:
+    from evoagent.rules.near_duplicate import NearDuplicateConfig
+    from evoagent.rules.responses import RefusalConfig
 
-    yield EliminatorSpec(
+    yield RuleSpec(
         name="refusal",
-        factory=lazy("evoagent.eliminators.responses:Refusal"),
+        factory=lazy("evoagent.rules.responses:Refusal"),
         config=RefusalConfig,
         summary="a short response that apologises",
     )
-    yield EliminatorSpec(
+    yield RuleSpec(
         name="empty_response",
-        factory=lazy("evoagent.eliminators.responses:EmptyResponse"),
+        factory=lazy("evoagent.rules.responses:EmptyResponse"),
         summary="a response of punctuation and stop words",
     )
-    yield EliminatorSpec(
+    yield RuleSpec(
         name="near_duplicate",
-        factory=lazy("evoagent.eliminators.near_duplicate:NearDuplicate"),
+        factory=lazy("evoagent.rules.near_duplicate:NearDuplicate"),
         config=NearDuplicateConfig,
         needs=("embedder.embed",),
         looks_at="population",
@@ -187,20 +185,20 @@ def _response_rules() -> Iterator[EliminatorSpec]:
 @hookimpl
 def evoagent_selectors() -> Iterator[SelectorSpec]:
     """The selectors."""
-    from evoagent.eliminators.selectors import ThresholdConfig, TopConfig
+    from evoagent.selectors.by_score import ThresholdConfig, TopConfig
 
     yield SelectorSpec(
-        name="all", factory=lazy("evoagent.eliminators.selectors:All"), summary="everything that no rule rejects"
+        name="all", factory=lazy("evoagent.selectors.by_score:All"), summary="everything that no rule rejects"
     )
     yield SelectorSpec(
         name="threshold",
-        factory=lazy("evoagent.eliminators.selectors:Threshold"),
+        factory=lazy("evoagent.selectors.by_score:Threshold"),
         config=ThresholdConfig,
         summary="scores within bounds",
     )
     yield SelectorSpec(
         name="top",
-        factory=lazy("evoagent.eliminators.selectors:Top"),
+        factory=lazy("evoagent.selectors.by_score:Top"),
         config=TopConfig,
         summary="the best share or number by a score",
     )

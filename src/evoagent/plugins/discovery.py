@@ -24,11 +24,11 @@ from evoagent.failures import explain, shown
 from evoagent.plugins.hookspecs import PROJECT
 from evoagent.plugins.specs import (
     API_VERSION,
-    EliminatorSpec,
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
     PluginSpec,
+    RuleSpec,
     ScorerSpec,
     SelectorSpec,
 )
@@ -38,7 +38,7 @@ DISABLE_VARIABLE = "EVOAGENT_DISABLE_PLUGINS"
 SPECS: Mapping[str, type[PluginSpec]] = {
     "evoagent_operators": OperatorSpec,
     "evoagent_scorers": ScorerSpec,
-    "evoagent_eliminators": EliminatorSpec,
+    "evoagent_rules": RuleSpec,
     "evoagent_selectors": SelectorSpec,
     "evoagent_engines": EngineSpec,
     "evoagent_exporters": ExporterSpec,
@@ -235,7 +235,7 @@ def _particular_problem(spec: PluginSpec) -> str | None:
         exempt = _untyped(spec.exempt)
         if not isinstance(exempt, tuple) or not all(isinstance(rule, str) for rule in exempt):
             return f"found exempt {shown(exempt)}, expected a tuple of names of rules"
-    if isinstance(spec, EliminatorSpec) and _untyped(spec.looks_at) not in ("instruction", "response", "population"):
+    if isinstance(spec, RuleSpec) and _untyped(spec.looks_at) not in ("instruction", "response", "population"):
         return f"found looks_at {shown(spec.looks_at)}, expected 'instruction', 'response' or 'population'"
     if isinstance(spec, EngineSpec) and (unknown := _unknown_verbs(spec.verbs)):
         return f"found {unknown} in verbs, expected a set of 'generate', 'loss' and 'embed'"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from evoagent.events import RoundFinished, RunFinished, RunStarted
-from evoagent.plugins.specs import EliminatorSpec, EngineSpec, ExporterSpec, OperatorSpec, ScorerSpec, SelectorSpec
+from evoagent.plugins.specs import EngineSpec, ExporterSpec, OperatorSpec, RuleSpec, ScorerSpec, SelectorSpec
 
 PROJECT = "evoagent"
 
@@ -47,13 +47,13 @@ def evoagent_scorers() -> Iterable[ScorerSpec]:  # type: ignore[empty-body]
 
 
 @_hookspec
-def evoagent_eliminators() -> Iterable[EliminatorSpec]:  # type: ignore[empty-body]
+def evoagent_rules() -> Iterable[RuleSpec]:  # type: ignore[empty-body]
     """Yield rules that reject candidates.
 
     ```python
     @evoagent.hookimpl
-    def evoagent_eliminators():
-        yield EliminatorSpec(name="no-urls", factory=NoUrls, looks_at="instruction", summary="rejects links")
+    def evoagent_rules():
+        yield RuleSpec(name="no-urls", factory=NoUrls, looks_at="instruction", summary="rejects links")
     ```
     """
 

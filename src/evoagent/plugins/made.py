@@ -7,7 +7,7 @@ from typing import Any
 
 from evoagent.failures import shown
 from evoagent.plugins.discovery import article
-from evoagent.plugins.specs import EliminatorSpec, EngineSpec, OperatorSpec, PluginSpec, ScorerSpec
+from evoagent.plugins.specs import EngineSpec, OperatorSpec, PluginSpec, RuleSpec, ScorerSpec
 
 
 def lacking(spec: PluginSpec, plugin: Any) -> str:
@@ -43,6 +43,6 @@ def _methods(spec: PluginSpec) -> tuple[str, ...]:
         return ("combine",) if spec.parents > 1 else ("evolve",)
     if isinstance(spec, ScorerSpec):
         return ("score_all",) if spec.population else ("score",)
-    if isinstance(spec, EliminatorSpec):
+    if isinstance(spec, RuleSpec):
         return ("judge_all",) if spec.looks_at == "population" else ("judge",)
     return {"selector": ("select",), "engine": ("start", "close"), "exporter": ("__call__",)}[spec.kind]

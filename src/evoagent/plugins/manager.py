@@ -35,11 +35,11 @@ from evoagent.plugins.discovery import (
 from evoagent.plugins.made import lacking
 from evoagent.plugins.observers import OBSERVER_SECONDS, OBSERVERS, tell
 from evoagent.plugins.specs import (
-    EliminatorSpec,
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
     PluginSpec,
+    RuleSpec,
     ScorerSpec,
     SelectorSpec,
 )
@@ -171,7 +171,7 @@ class PluginManager:
     @overload
     def get(self, kind: Literal["scorer"], name: str) -> ScorerSpec: ...
     @overload
-    def get(self, kind: Literal["eliminator"], name: str) -> EliminatorSpec: ...
+    def get(self, kind: Literal["rule"], name: str) -> RuleSpec: ...
     @overload
     def get(self, kind: Literal["selector"], name: str) -> SelectorSpec: ...
     @overload

@@ -73,10 +73,10 @@ class ScorerSpec(PluginSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EliminatorSpec(PluginSpec):
+class RuleSpec(PluginSpec):
     """A rule. `looks_at` is the least that it needs: "instruction" rules can spare the responder its work."""
 
-    kind: ClassVar[str] = "eliminator"
+    kind: ClassVar[str] = "rule"
 
     looks_at: Literal["instruction", "response", "population"] = "response"
 

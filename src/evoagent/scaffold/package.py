@@ -21,14 +21,12 @@ class Template:
     """A kind of package.
 
     Attributes:
-        plugin_kind: the kind of plugin in it.
         suffix: of its class.
         about: for the README.
         key: where a configuration names the plugin; scorers and rules join those that are there.
         value: how it names it.
     """
 
-    plugin_kind: str
     suffix: str
     summary: str
     about: str
@@ -38,7 +36,6 @@ class Template:
 
 KINDS: Mapping[str, Template] = {
     "operator": Template(
-        "operator",
         "Operator",
         "says for whom the answer is written",
         "An operator of evoagent: it adds to an instruction who reads the answer, by worked examples that a model of "
@@ -47,7 +44,6 @@ KINDS: Mapping[str, Template] = {
         "[{name}]",
     ),
     "scorer": Template(
-        "scorer",
         "Scorer",
         "how unexpected the response is, in nats a token",
         "A scorer of evoagent: the mean loss of the response under the scorer model, high where the model would not "
@@ -55,21 +51,18 @@ KINDS: Mapping[str, Template] = {
         "critic.scorers",
     ),
     "rule": Template(
-        "eliminator",
         "Rule",
         "several questions in one",
         "A rule of evoagent: it rejects instructions that ask many things at once, for none of them is answered well.",
         "eliminator.rules",
     ),
     "selector": Template(
-        "selector",
         "Selector",
         "at most so many survivors of each operator a round",
         "A selector of evoagent: it keeps one operator that works well from crowding out the others.",
         "eliminator.selector",
     ),
     "engine": Template(
-        "engine",
         "Engine",
         "the recorded answer to the most similar instruction",
         "An engine of evoagent: it answers with what a file of instructions and outputs has for the most similar "
@@ -92,7 +85,7 @@ def new_package(name: str, kind: str, out: Path | None, taken: Iterable[tuple[st
         UserError: the name is not valid, or taken, or the folder holds something. Nothing is written.
     """
     template = KINDS[kind]
-    _check_name(name, template.plugin_kind, set(taken))
+    _check_name(name, kind, set(taken))
     words = {
         "name": name,
         "distribution": f"evoagent-{name.replace('_', '-')}",

@@ -29,9 +29,9 @@ class SpecPlugin:
         return self._of("scorer")
 
     @hookimpl
-    def evoagent_eliminators(self) -> Iterable[Any]:
+    def evoagent_rules(self) -> Iterable[Any]:
         """The rules among them."""
-        return self._of("eliminator")
+        return self._of("rule")
 
     @hookimpl
     def evoagent_selectors(self) -> Iterable[Any]:

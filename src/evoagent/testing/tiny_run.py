@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evoagent.config import RunConfig
-from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
 from evoagent.errors import UserError
 from evoagent.ledger.store import PAGE, Store
 from evoagent.models.engines.scripted import Script, ScriptedEngine
@@ -24,9 +23,11 @@ from evoagent.operators.base import Operator
 from evoagent.plugins.discovery import installed, is_disabled
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.manager import PluginManager
-from evoagent.plugins.specs import EliminatorSpec, EngineSpec, OperatorSpec, PluginSpec, ScorerSpec, SelectorSpec
+from evoagent.plugins.specs import EngineSpec, OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, SelectorSpec
 from evoagent.records import Candidate, Instruction, Score, Verdict
+from evoagent.rules.base import PopulationRule, Rule
 from evoagent.scorers.base import PopulationScorer, Scorer
+from evoagent.selectors.base import Selector
 from evoagent.session import open_run, run_graph
 from evoagent.testing.seeds import SEEDS
 from evoagent.testing.spec_plugin import SpecPlugin
@@ -176,7 +177,7 @@ async def run_in_memory_async(
         "evolver": {"operators": uses("operator", operators, ["constraints"]), "style": style},
         "critic": {"scorers": uses("scorer", scorers, [])},
         "eliminator": {
-            "rules": uses("eliminator", rules, []),
+            "rules": uses("rule", rules, []),
             "selector": uses("selector", () if selector is None else (selector,), ["all"])[0],
         },
         "stop": {"rounds": rounds},
@@ -255,7 +256,7 @@ def _is_installed(plugin: object) -> bool:
 _BASES: Mapping[str, tuple[type, ...]] = {
     "operator": (Operator,),
     "scorer": (Scorer, PopulationScorer),
-    "eliminator": (Eliminator, PopulationEliminator),
+    "rule": (Rule, PopulationRule),
     "selector": (Selector,),
 }
 
@@ -283,9 +284,7 @@ def _spec(kind: str, item: object) -> PluginSpec:
             return OperatorSpec(**common, parents=2 if type(made).combine is not Operator.combine else 1)
         case Scorer() | PopulationScorer():
             return ScorerSpec(**common, population=isinstance(made, PopulationScorer))
-        case Eliminator() | PopulationEliminator():
-            return EliminatorSpec(
-                **common, looks_at="population" if isinstance(made, PopulationEliminator) else "response"
-            )
+        case Rule() | PopulationRule():
+            return RuleSpec(**common, looks_at="population" if isinstance(made, PopulationRule) else "response")
         case _:
             return SelectorSpec(**common)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from evoagent import EliminatorSpec, OperatorSpec, hookimpl
+from evoagent import OperatorSpec, RuleSpec, hookimpl
 from evoagent_backtranslation.config import OPERATOR, RULE, BackTranslationConfig, ConstraintsMetConfig
 
 if TYPE_CHECKING:
     from evoagent_backtranslation.operator import BackTranslation
     from evoagent_backtranslation.rule import ConstraintsMet
 
-__all__ = ["BackTranslationConfig", "ConstraintsMetConfig", "evoagent_eliminators", "evoagent_operators"]
+__all__ = ["BackTranslationConfig", "ConstraintsMetConfig", "evoagent_operators", "evoagent_rules"]
 
 
 @hookimpl
@@ -29,9 +29,9 @@ def evoagent_operators() -> Iterator[OperatorSpec]:
 
 
 @hookimpl
-def evoagent_eliminators() -> Iterator[EliminatorSpec]:
+def evoagent_rules() -> Iterator[RuleSpec]:
     """The rule `constraints-met`, which reads the constraints back and verifies them."""
-    yield EliminatorSpec(
+    yield RuleSpec(
         name=RULE,
         factory=_rule,
         summary="rejects responses that break a constraint of their instruction, verified in code",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from evoagent import Candidate, Eliminator, Models, Verdict
+from evoagent import Candidate, Models, Rule, Verdict
 from evoagent_backtranslation.choice import stated
 from evoagent_backtranslation.config import OPERATOR, ConstraintsMetConfig
 
 
-class ConstraintsMet(Eliminator):
+class ConstraintsMet(Rule):
     """Reads the constraints back out of the instruction, those of earlier rounds too, and verifies each."""
 
     def __init__(self, config: ConstraintsMetConfig | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from evoagent.failures import DATA_CHARACTERS, plain_json
 from evoagent.models.roles import Models
-from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec
+from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec
 from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
 from evoagent.testing.checking.hostile import INSTRUCTIONS
 from evoagent.testing.seeds import SEEDS
@@ -44,7 +44,7 @@ def cases(spec: PluginSpec) -> list[Case]:
         return _operator_cases(spec)
     if isinstance(spec, ScorerSpec):
         return _population_cases("score_all", _scores_flaw) if spec.population else _single_cases("score", score_flaw)
-    if isinstance(spec, EliminatorSpec):
+    if isinstance(spec, RuleSpec):
         whole = spec.looks_at == "population"
         return _population_cases("judge_all", _verdicts_flaw) if whole else _single_cases("judge", verdict_flaw)
     return _population_cases("select", _verdicts_flaw)

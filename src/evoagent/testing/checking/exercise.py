@@ -16,7 +16,7 @@ from evoagent.ledger.database import Database
 from evoagent.models.engines.scripted import Script, ScriptedEngine, ScriptedOptions
 from evoagent.models.requests import GenerateRequest, Sampling
 from evoagent.models.roles import Models, Scope, Style
-from evoagent.plugins.specs import EliminatorSpec, PluginSpec
+from evoagent.plugins.specs import PluginSpec, RuleSpec
 from evoagent.testing.checking import canary
 from evoagent.testing.checking.cases import Case, cases
 from evoagent.testing.checking.findings import Finding, place
@@ -142,7 +142,7 @@ class Exercise:
 
     async def _prepared(self, dispatcher: RecordingDispatcher, measure: bool) -> tuple[Any, list[Answered]]:
         plugin = self._make()
-        single = isinstance(self._spec, EliminatorSpec) and self._spec.looks_at != "population"
+        single = isinstance(self._spec, RuleSpec) and self._spec.looks_at != "population"
         if not (single and hasattr(plugin, "prepare")):
             return plugin, []
         case = Case("prepare", lambda rule, models: rule.prepare(SEEDS, models), lambda value: None, ordinary=True)

@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from evoagent.eliminators.base import Eliminator, PopulationEliminator, Selector
 from evoagent.errors import EvoAgentError
 from evoagent.operators.base import Operator
 from evoagent.plugins.discovery import describe
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.parameters import docstring_attributes, example
-from evoagent.plugins.specs import EliminatorSpec, OperatorSpec, PluginSpec, ScorerSpec, SelectorSpec
+from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, SelectorSpec
+from evoagent.rules.base import PopulationRule, Rule
 from evoagent.scorers.base import PopulationScorer, Scorer
+from evoagent.selectors.base import Selector
 from evoagent.testing.checking.findings import Finding, Severity, place
 
 SUMMARY_CHARACTERS = 100
@@ -62,8 +63,8 @@ def _base(spec: PluginSpec) -> type | None:
             return Operator
         case ScorerSpec():
             return PopulationScorer if spec.population else Scorer
-        case EliminatorSpec():
-            return PopulationEliminator if spec.looks_at == "population" else Eliminator
+        case RuleSpec():
+            return PopulationRule if spec.looks_at == "population" else Rule
         case SelectorSpec():
             return Selector
         case _:

@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
-from evoagent.eliminators.surface import compared
 from evoagent.judging import load_judge
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.rules.base import Rule
+from evoagent.rules.surface import compared
 from evoagent.text import content_words
 
 
@@ -27,7 +27,7 @@ class DriftConfig(Strict):
     )
 
 
-class Drift(Eliminator):
+class Drift(Rule):
     """Rejects in-depth evolutions that left their parent's topic, and those in breadth that left its field."""
 
     def __init__(self, config: DriftConfig | None = None) -> None:
@@ -57,7 +57,7 @@ class NoInformationGainConfig(Strict):
     max_tokens: int = Field(8, ge=1, description="judge: length of a reply; one word is asked for.")
 
 
-class NoInformationGain(Eliminator):
+class NoInformationGain(Rule):
     """Rejects evolutions that ask what their parent asks: WizardLM's first rule (Xu et al., arXiv 2304.12244)."""
 
     def __init__(self, config: NoInformationGainConfig | None = None) -> None:

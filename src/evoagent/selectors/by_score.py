@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Selector
 from evoagent.models.roles import Models
 from evoagent.ranking import ranked, value_of
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.selectors.base import Selector
 
 
 class All(Selector):

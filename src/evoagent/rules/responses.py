@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.rules.base import Rule
 from evoagent.text import STOP_WORDS, words
 
 
@@ -18,7 +18,7 @@ class RefusalConfig(Strict):
     max_words: int = Field(80, ge=1, description="From this many words on, a response with it is taken for an answer.")
 
 
-class Refusal(Eliminator):
+class Refusal(Rule):
     """Rejects candidates whose response is short and apologises: the instruction is too hard, or makes no sense."""
 
     def __init__(self, config: RefusalConfig | None = None) -> None:
@@ -32,7 +32,7 @@ class Refusal(Eliminator):
         return KEEP
 
 
-class EmptyResponse(Eliminator):
+class EmptyResponse(Rule):
     """Rejects candidates whose response is nothing but punctuation and stop words."""
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:

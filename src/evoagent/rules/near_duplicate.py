@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, PopulationEliminator
 from evoagent.models.roles import Models
 from evoagent.ranking import ranked
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.rules.base import PopulationRule
 from evoagent.vectors import ancestors, embed_all, nearest
 
 _BLOCK = 512
@@ -38,7 +38,7 @@ class NearDuplicateConfig(Strict):
     )
 
 
-class NearDuplicate(PopulationEliminator):
+class NearDuplicate(PopulationRule):
     """Keeps the best of each cluster: greedy, best score first, against survivors and those kept so far.
 
     Comparing with all siblings instead would drop both twins (DEITA, arXiv 2312.15685). Own ancestors do not count.

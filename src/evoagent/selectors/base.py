@@ -1,4 +1,4 @@
-"""Rules reject candidates; a selector chooses among the rest."""
+"""A selector chooses among the candidates that no rule has rejected."""
 
 from __future__ import annotations
 
@@ -7,30 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Instruction, Verdict
-
-KEEP = Verdict(kept=True)
-
-
-class Eliminator(ABC):
-    """A rule on one candidate at a time; thousands of calls run at once."""
-
-    async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:  # noqa: B027 - optional
-        """Called once a run, before the first verdict, with the run's seeds. Most rules need nothing of it."""
-
-    @abstractmethod
-    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
-        """Keep or reject `candidate`, with the figure and the threshold that decided."""
-
-
-class PopulationEliminator(ABC):
-    """A rule that compares the candidates of a round with each other and with earlier survivors."""
-
-    @abstractmethod
-    async def judge_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
-        """Return one verdict a candidate, in order."""
+from evoagent.records import Candidate, Verdict
 
 
 class Selector(ABC):

@@ -7,13 +7,13 @@ import re
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.rules.base import Rule
 from evoagent.text import normalise, repeated_share, words
 
 
-class Extracted(Eliminator):
+class Extracted(Rule):
     """Rejects candidates without an instruction: nothing could be taken out of the completion."""
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
@@ -23,7 +23,7 @@ class Extracted(Eliminator):
         return Verdict(False, "extracted", 0, 1, "the completion holds no instruction")
 
 
-class Truncated(Eliminator):
+class Truncated(Rule):
     """Rejects completions that ran into their token limit, and are therefore cut off."""
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
@@ -44,7 +44,7 @@ class UnchangedConfig(Strict):
     )
 
 
-class Unchanged(Eliminator):
+class Unchanged(Rule):
     """Rejects candidates that say what their parent says: equal but for case and punctuation, or nearly equal."""
 
     def __init__(self, config: UnchangedConfig | None = None) -> None:
@@ -63,7 +63,7 @@ class Unchanged(Eliminator):
         return Verdict(False, "unchanged", figure, limit, detail)
 
 
-class MissingInput(Eliminator):
+class MissingInput(Rule):
     """Rejects instructions without an input that speak of one: "the following email", "the given words"."""
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
@@ -105,7 +105,7 @@ class LengthRatioConfig(Strict):
     max_words: int = Field(400, ge=1, description="Longer than this is too long, whatever the parent.")
 
 
-class LengthRatio(Eliminator):
+class LengthRatio(Rule):
     """Rejects candidates that are too short or too long, by themselves or against the parent."""
 
     def __init__(self, config: LengthRatioConfig | None = None) -> None:
@@ -137,7 +137,7 @@ class RepetitionConfig(Strict):
     )
 
 
-class Repetition(Eliminator):
+class Repetition(Rule):
     """Rejects degenerate loops: the same words over and over, more than in the parent."""
 
     def __init__(self, config: RepetitionConfig | None = None) -> None:

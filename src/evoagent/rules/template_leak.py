@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.errors import ConfigError
 from evoagent.models.roles import Models
 from evoagent.prompts.front_matter import front_matter
-from evoagent.records import Candidate, Instruction, Verdict
+from evoagent.records import KEEP, Candidate, Instruction, Verdict
 from evoagent.resources import prompts_dir
+from evoagent.rules.base import Rule
 from evoagent.text import longest_copy, normalise, words
 
 PHRASES = (
@@ -66,7 +66,7 @@ class TemplateLeakConfig(Strict):
     )
 
 
-class TemplateLeak(Eliminator):
+class TemplateLeak(Rule):
     """Rejects instructions that hold words of the template, or a long copy of a worked example."""
 
     def __init__(self, config: TemplateLeakConfig | None = None) -> None:

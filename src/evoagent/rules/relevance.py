@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.rules.base import Rule
 
 NEUTRAL = "Here is a task."
 """The context that says nothing: what comes first in a text is always a surprise, whatever it is."""
@@ -21,7 +21,7 @@ class RelevanceConfig(Strict):
     )
 
 
-class Relevance(Eliminator):
+class Relevance(Rule):
     """Rejects what the parent does not make likelier.
 
     The figure is the pointwise mutual information of parent and addition, in nats a token of the addition:

@@ -7,9 +7,9 @@ from collections import Counter
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Verdict
+from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.rules.base import Rule
 from evoagent.text import scripts, words
 
 FUNCTION_WORDS = {
@@ -43,7 +43,7 @@ class LanguageConfig(Strict):
     )
 
 
-class Language(Eliminator):
+class Language(Rule):
     """Rejects instructions in a script, or by their function words in a language, that is not their parent's."""
 
     def __init__(self, config: LanguageConfig | None = None) -> None:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evoagent.config import Strict
-from evoagent.eliminators.base import KEEP, Eliminator
-from evoagent.eliminators.template_leak import prompt_folder, worked_examples
 from evoagent.errors import ConfigError, RequestError
 from evoagent.models.roles import Models
-from evoagent.records import Candidate, Instruction, Verdict
+from evoagent.records import KEEP, Candidate, Instruction, Verdict
 from evoagent.resources import configs_dir, prompts_dir
+from evoagent.rules.base import Rule
+from evoagent.rules.template_leak import prompt_folder, worked_examples
 from evoagent.text import starts_as_order, words
 from evoagent.vectors import embed_all
 
@@ -58,7 +58,7 @@ class NotAnInstructionConfig(Strict):
     )
 
 
-class NotAnInstruction(Eliminator):
+class NotAnInstruction(Rule):
     """Rejects texts that look like answers, by a classifier that learns from the run's own seeds.
 
     A logistic regression over the embedding and four surface features tells instructions (the seeds', the evolved

@@ -1,4 +1,4 @@
-"""The built-in rules, in the order in which they are best applied, and the selectors.
+"""The built-in rules, in the order in which they are best applied.
 
 | rule | class | looks at | needs |
 | --- | --- | --- | --- |
@@ -16,5 +16,5 @@
 | empty_response | responses.EmptyResponse | response | |
 | near_duplicate | near_duplicate.NearDuplicate | population | embedder.embed |
 
-Selectors: selectors.All, selectors.Threshold, selectors.Top. A rule's parameters are in the class RuleConfig beside it.
+A rule's parameters are in the class RuleConfig beside it.
 """

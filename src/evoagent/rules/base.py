@@ -1,0 +1,30 @@
+"""Rules reject candidates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from evoagent.models.roles import Models
+from evoagent.records import Candidate, Instruction, Verdict
+
+
+class Rule(ABC):
+    """A rule on one candidate at a time; thousands of calls run at once."""
+
+    async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:  # noqa: B027 - optional
+        """Called once a run, before the first verdict, with the run's seeds. Most rules need nothing of it."""
+
+    @abstractmethod
+    async def judge(self, candidate: Candidate, models: Models) -> Verdict:
+        """Keep or reject `candidate`, with the figure and the threshold that decided."""
+
+
+class PopulationRule(ABC):
+    """A rule that compares the candidates of a round with each other and with earlier survivors."""
+
+    @abstractmethod
+    async def judge_all(
+        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
+    ) -> list[Verdict]:
+        """Return one verdict a candidate, in order."""

@@ -1,0 +1,8 @@
+"""The built-in selectors: which of the candidates that no rule has rejected survive.
+
+| selector | class | keeps |
+| --- | --- | --- |
+| all | by_score.All | everything |
+| threshold | by_score.Threshold | scores within bounds |
+| top | by_score.Top | the best by a score |
+"""
