@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from evoagent.models.roles import Models
     from evoagent.operators.base import Operator
     from evoagent.operators.extraction import Extraction, extract
+    from evoagent.operators.optimizer import FinishedRound, Optimizer
     from evoagent.operators.prompt import append_sentence
     from evoagent.plugins.hookspecs import hookimpl
     from evoagent.plugins.specs import (
         EngineSpec,
         ExporterSpec,
         OperatorSpec,
+        OptimizerSpec,
         RuleSpec,
         ScorerSpec,
         SelectorSpec,
@@ -75,6 +77,7 @@ _NAMES = {
     "evoagent.models.roles": ("Models",),
     "evoagent.operators.base": ("Operator",),
     "evoagent.operators.extraction": ("Extraction", "extract"),
+    "evoagent.operators.optimizer": ("FinishedRound", "Optimizer"),
     "evoagent.operators.prompt": ("append_sentence",),
     "evoagent.plugins.hookspecs": ("hookimpl",),
     "evoagent.plugins.specs": (
@@ -82,6 +85,7 @@ _NAMES = {
         "EngineSpec",
         "ExporterSpec",
         "OperatorSpec",
+        "OptimizerSpec",
         "ScorerSpec",
         "SelectorSpec",
     ),
@@ -107,6 +111,7 @@ __all__ = [
     "Evolution",
     "ExporterSpec",
     "Extraction",
+    "FinishedRound",
     "GenerateRequest",
     "Instruction",
     "Lane",
@@ -117,6 +122,8 @@ __all__ = [
     "Models",
     "Operator",
     "OperatorSpec",
+    "Optimizer",
+    "OptimizerSpec",
     "PluginError",
     "PopulationRule",
     "PopulationScorer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -188,6 +189,37 @@ class StopConfig(Strict):
         return self
 
 
+class StageConfig(Strict):
+    """One stage of a run. A section that is left out is the one that stands beside `stages`.
+
+    Attributes:
+        name: what the ledger, progress and the card call it.
+        optimizer: improves the operators' parameters between two rounds.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")
+    evolver: EvolverConfig | None = None
+    critic: CriticConfig | None = None
+    eliminator: EliminatorConfig | None = None
+    optimizer: Use | None = None
+    stop: StopConfig | None = None
+
+
+ONLY_STAGE = "main"  # the stage of a configuration without `stages`
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage with all of its sections, as `RunConfig.plan` gives it."""
+
+    name: str
+    evolver: EvolverConfig
+    critic: CriticConfig
+    eliminator: EliminatorConfig
+    stop: StopConfig
+    optimizer: PluginUse | None = None
+
+
 class OutputConfig(Strict):
     """Where a run is written."""
 
@@ -195,21 +227,54 @@ class OutputConfig(Strict):
 
 
 class RunConfig(Strict):
-    """A whole run."""
+    """A whole run: one stage, or several of them, each with the survivors of the one before as its population."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")
     seed: int = Field(0, ge=0)
     seeds: SeedsConfig
     models: ModelsConfig
-    evolver: EvolverConfig
+    evolver: EvolverConfig | None = None
     critic: CriticConfig = CriticConfig()
     eliminator: EliminatorConfig = EliminatorConfig()
+    optimizer: Use | None = None
     stop: StopConfig = StopConfig()
+    stages: list[StageConfig] = Field(default_factory=list)
     review: bool = False
     output: OutputConfig = OutputConfig()
     plugins: list[str] = Field(default_factory=list)
     window: int = Field(1024, ge=1)
     plugin_seconds: float | None = Field(300.0, gt=0)
+
+    @model_validator(mode="after")
+    def _planned(self) -> RunConfig:
+        names = [stage.name for stage in self.stages]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"stages: two are named `{name}`")
+        if self.evolver is None and not self.stages:
+            raise ValueError("expected `evolver` with its `operators`, or `stages`")
+        lacking = [stage.name for stage in self.stages if (stage.evolver or self.evolver) is None]
+        if lacking:
+            raise ValueError(f"stages: `{lacking[0]}` has no `evolver`, and there is none beside `stages`")
+        return self
+
+    @property
+    def plan(self) -> tuple[Stage, ...]:
+        """The stages in order, each with all of its sections."""
+        stages = self.stages or [StageConfig(name=ONLY_STAGE)]
+        return tuple(self._stage(stage) for stage in stages)
+
+    def _stage(self, stage: StageConfig) -> Stage:
+        evolver = stage.evolver or self.evolver
+        assert evolver is not None
+        return Stage(
+            name=stage.name,
+            evolver=evolver,
+            critic=stage.critic or self.critic,
+            eliminator=stage.eliminator or self.eliminator,
+            stop=stage.stop or self.stop,
+            optimizer=stage.optimizer or self.optimizer,
+        )
 
 
 def fingerprint(config: RunConfig) -> str:
@@ -222,12 +287,13 @@ def fingerprint(config: RunConfig) -> str:
     for role in content["models"].values():
         if role is not None:
             role.pop("options")  # memory, threads, addresses; what changes answers is in the engine's identity
-    for path in NOT_IDENTITY:
-        node = content
-        *parents, leaf = path.split(".")
-        for key in parents:
-            node = node[key]
-        node.pop(leaf, None)
+    stages = content.pop("stages")
+    for part in (content, *stages):
+        for path in NOT_IDENTITY:
+            section, _, key = path.rpartition(".")
+            (part.get(section) or {} if section else part).pop(key, None)
+    if stages:
+        content["stages"] = stages
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -238,6 +304,7 @@ NOT_IDENTITY = (
     "output",  # where, not what
     "eliminator",  # thresholds and rules decide on scores that are in the ledger already
     "critic",  # a scorer more or less asks for what is missing only
+    "optimizer",  # what it makes of an operator is in the candidates' identifiers
     "stop",  # a run may go on for longer
     "review",  # a person decides, as rules do
     "window",  # speed only
@@ -253,7 +320,7 @@ def decisions(config: RunConfig, versions: Mapping[str, str]) -> str:
         versions: of the plugins and models that `config` names.
     """
     speed = {"window": True, "plugin_seconds": True}
-    paths = {"seeds": {"path"}, "evolver": {"prompts"}}
+    paths: Any = {"seeds": {"path"}, "evolver": {"prompts"}, "stages": {"__all__": {"evolver": {"prompts"}}}}
     content = config.model_dump(mode="json", exclude={"name": True, "output": True, **paths, **speed})
     for role in content["models"].values():
         if role is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,14 @@ class LoadedConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A plugin that the configuration names: at `location`, its parameters below `params_at`."""
+    """A plugin that the configuration names: at `location`, its parameters below `params_at`, for stage `stage`."""
 
     location: Location
     params_at: Location
     kind: str
     use: PluginUse
     spec: PluginSpec | None = None
+    stage: int = 0
 
 
 def load_config(source: str | Path, overrides: Overrides = (), manager: PluginManager | None = None) -> LoadedConfig:
@@ -169,7 +170,7 @@ def plugin_problems(
         except PluginError as error:
             problems.append(Problem(item.location, str(error)))
             continue
-        named.append(_Named(item.location, item.params_at, item.kind, item.use, spec))
+        named.append(replace(item, spec=spec))
         problems += [
             Problem((*item.params_at, *problem.location), problem.message)
             for problem in manager.check(spec, item.use.params)
@@ -183,13 +184,16 @@ def plugin_problems(
 def _add_project(data: Any, manager: PluginManager, base: Path, beside: Path) -> list[Problem]:
     manager.forget_project()
     problems = []
-    prompts, modules = _section(data, "evolver").get("prompts"), data.get("plugins")
-    if isinstance(prompts, str):
-        try:
-            folder = resolve_path(prompts, base)
-            manager.add(PromptFolder(folder), str(folder))
-        except ConfigError as error:
-            problems.append(Problem(("evolver", "prompts"), str(error)))
+    modules, folders = data.get("plugins"), set()
+    for stage in range(_stage_count(data)):
+        location, evolver = _stage_section(data, stage, "evolver")
+        prompts = evolver.get("prompts")
+        if isinstance(prompts, str) and (folder := resolve_path(prompts, base)) not in folders:
+            folders.add(folder)
+            try:
+                manager.add(PromptFolder(folder), str(folder))
+            except ConfigError as error:
+                problems.append(Problem((*location, "prompts"), str(error)))
     for position, module in enumerate(modules if isinstance(modules, list) else ()):
         try:
             manager.add_module(str(module), beside)
@@ -203,22 +207,45 @@ def _section(data: Any, key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _stage_count(data: Any) -> int:
+    stages = data.get("stages")
+    return len(stages) if isinstance(stages, list) and stages else 1
+
+
+def _stage_section(data: Any, stage: int, key: str) -> tuple[Location, Mapping[str, Any]]:
+    """A section of a stage, its own or the one beside `stages`, and where it stands."""
+    stages = data.get("stages")
+    own = stages[stage] if isinstance(stages, list) and stages else {}
+    if isinstance(own, dict) and own.get(key) is not None:
+        return ("stages", stage, key), _section(own, key)
+    return (key,), _section(data, key)
+
+
 def _uses(data: Any) -> Iterator[_Named]:
-    for section, key, kind in _USES:
-        items = _section(data, section).get(key)
-        for position, item in enumerate(items if isinstance(items, list) else ()):
-            yield from _use((section, key, position), kind, item)
-    if "selector" in _section(data, "eliminator"):
-        yield from _use(("eliminator", "selector"), "selector", data["eliminator"]["selector"])
+    for stage in range(_stage_count(data)):
+        for section, key, kind in _USES:
+            location, found = _stage_section(data, stage, section)
+            items = found.get(key)
+            for position, item in enumerate(items if isinstance(items, list) else ()):
+                yield from _use((*location, key, position), kind, item, stage)
+        location, found = _stage_section(data, stage, "eliminator")
+        if "selector" in found:
+            yield from _use((*location, "selector"), "selector", found["selector"], stage)
+        stages = data.get("stages")
+        own = stages[stage] if isinstance(stages, list) and stages and isinstance(stages[stage], dict) else {}
+        if own.get("optimizer") is not None:
+            yield from _use(("stages", stage, "optimizer"), "optimizer", own["optimizer"], stage)
+        elif data.get("optimizer") is not None:
+            yield from _use(("optimizer",), "optimizer", data["optimizer"], stage)
 
 
-def _use(location: Location, kind: str, item: Any) -> Iterator[_Named]:
+def _use(location: Location, kind: str, item: Any, stage: int) -> Iterator[_Named]:
     try:
         use = _USE.validate_python(item)
     except ValidationError:
         return  # told by the validation of the whole
     inside = () if isinstance(item, str) else ("params",) if "name" in item else (use.name,)
-    yield _Named(location, (*location, *inside), kind, use)
+    yield _Named(location, (*location, *inside), kind, use, stage=stage)
 
 
 def _engines(data: Any) -> Iterator[_Named]:
@@ -234,12 +261,12 @@ def _engines(data: Any) -> Iterator[_Named]:
 
 def _repeated(named: list[_Named]) -> list[Problem]:
     """The ledger knows operators, scores and verdicts by the plugin's name, so a name can stand once only."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[int, str, str]] = set()
     problems = []
     for item in named:
-        if item.kind != "engine" and (item.kind, item.use.name) in seen:
+        if item.kind != "engine" and (item.stage, item.kind, item.use.name) in seen:
             problems.append(Problem(item.location, f"{item.kind} `{item.use.name}` is given twice"))
-        seen.add((item.kind, item.use.name))
+        seen.add((item.stage, item.kind, item.use.name))
     return problems
 
 
@@ -275,10 +302,11 @@ def _unscored(named: list[_Named], config: RunConfig) -> list[Problem]:
 
     With "optional" instead of True, a default that nothing computes is no problem.
     """
-    scores = [use.name for use in config.critic.scorers]
+    scores_of = [[use.name for use in stage.critic.scorers] for stage in config.plan]
     scorers = {item.use.name for item in named if item.kind == "scorer"}  # those that exist
     problems = []
     for item in named:
+        scores = scores_of[item.stage]
         fields = item.spec.config.model_fields if item.spec is not None and item.spec.config is not None else {}
         for name, field in fields.items():
             marked = mark(field, "score")

@@ -16,6 +16,15 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage of several begins with round `round` and `population` members."""
+
+    stage: str
+    round: int
+    population: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStarted:
     """A node begins; `total` is how many items it will handle."""
 
@@ -75,7 +84,7 @@ class RunFinished:
     summary: dict[str, Any]
 
 
-Event = RunStarted | NodeStarted | NodeProgress | NodeFinished | RoundFinished | Notice | RunFinished
+Event = RunStarted | StageStarted | NodeStarted | NodeProgress | NodeFinished | RoundFinished | Notice | RunFinished
 
 
 def to_json(event: Event) -> dict[str, Any]:

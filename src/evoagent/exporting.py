@@ -54,7 +54,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
     check_output(target)
     with reading(directory) as (store, record):
-        return target, export(store.dataset(record.id), format, target, convert)
+        return target, export(store.dataset(record.id, record.last_stage), format, target, convert)
 
 
 def _named(convert: Exporter, format: str, of: str) -> Exporter:

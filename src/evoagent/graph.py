@@ -1,38 +1,45 @@
-"""The LangGraph state machine: START → prepare → evolver → critic → eliminator → (evolver | finish) → END."""
+"""The LangGraph state machine: one graph, whatever the configuration.
+
+START → prepare → evolver → critic → eliminator → (evolver | optimizer → evolver | prepare | finish) → END. The way to
+the optimizer is there where a stage has one, and the way back to prepare where there are several stages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
+from evoagent import nodes
 from evoagent.config import RunConfig
-from evoagent.nodes import critic, eliminator, evolver, finish, prepare
 from evoagent.state import EvolutionContext, EvolutionState
 
 Builder = StateGraph[Any, Any, Any, Any]
 Node = Callable[[EvolutionState, Runtime[EvolutionContext]], Awaitable[EvolutionState]]
 
 NODES: dict[str, Node] = {
-    "prepare": prepare,
-    "evolver": evolver,
-    "critic": critic,
-    "eliminator": eliminator,
-    "finish": finish,
+    "prepare": nodes.prepare,
+    "evolver": nodes.evolver,
+    "critic": nodes.critic,
+    "eliminator": nodes.eliminator,
+    "optimizer": nodes.optimizer,
+    "finish": nodes.finish,
 }
 
-STEPS_PER_ROUND = 3
+STEPS_PER_ROUND = 4
 
 
-def route(state: EvolutionState) -> Literal["evolver", "finish"]:
-    """Another round, or the end."""
-    return "finish" if state["stop_reason"] else "evolver"
+def route(state: EvolutionState) -> str:
+    """Another round, another stage, or the end."""
+    return state["then"]
 
 
 def build_graph(
     *,
+    stages: bool = False,
+    optimizer: bool = False,
     state: type[Any] = EvolutionState,
     input: type[Any] | None = None,
     context: type[Any] | None = EvolutionContext,
@@ -41,24 +48,41 @@ def build_graph(
     """The builder, to be compiled with or without a checkpointer.
 
     Args:
+        stages: there is a way back to prepare, for another stage.
+        optimizer: there is a way over the optimizer.
         state: `EvolutionState`, or what extends it; `input` is the part of it that a run begins with.
         context: of the nodes, or of what `wrap` makes of each of them.
     """
     builder: Builder = StateGraph(state, context_schema=context, input_schema=input)
     for name, node in NODES.items():
-        builder.add_node(name, wrap(name, node))
+        if name != "optimizer" or optimizer:
+            builder.add_node(name, wrap(name, node))
     builder.add_edge(START, "prepare")
     builder.add_edge("prepare", "evolver")
     builder.add_edge("evolver", "critic")
     builder.add_edge("critic", "eliminator")
-    builder.add_conditional_edges("eliminator", route, ["evolver", "finish"])
+    ways = ["evolver", *(["optimizer"] if optimizer else []), *(["prepare"] if stages else []), "finish"]
+    builder.add_conditional_edges("eliminator", route, ways)
+    if optimizer:
+        builder.add_edge("optimizer", "evolver")
     builder.add_edge("finish", END)
     return builder
 
 
 def recursion_limit(config: RunConfig) -> int:
     """Steps that a run may take: LangGraph's own default of 25 would end it after seven rounds."""
-    stop = config.stop
     # Without a number of rounds, a candidate budget bounds them (a round makes at least one), else only tokens or time.
-    rounds = stop.rounds or stop.candidates or 1_000_000
-    return STEPS_PER_ROUND * rounds + 10
+    rounds = [stage.stop.rounds or stage.stop.candidates or 1_000_000 for stage in config.plan]
+    return STEPS_PER_ROUND * sum(rounds) + len(rounds) + 10
+
+
+class Ways(TypedDict):
+    """What `build_graph` needs to know of a configuration."""
+
+    stages: bool
+    optimizer: bool
+
+
+def ways_of(config: RunConfig) -> Ways:
+    """The ways that a run of `config` may take."""
+    return {"stages": len(config.plan) > 1, "optimizer": any(stage.optimizer is not None for stage in config.plan)}

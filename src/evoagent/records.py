@@ -27,7 +27,8 @@ class Instruction:
         id: stable identifier; a survivor keeps the identifier that it had as a candidate.
         output: the seed's reference answer, or the responder's answer for a survivor; "" if there is none.
         seed_id: the seed at the root of the (first) line of parents; its own id for a seed.
-        round: 0 for a seed, else the round that produced it.
+        round: 0 for a seed, else the round that produced it, counted through the whole run.
+        stage: the stage that produced it; "" for a seed.
         operator: None for a seed.
         data: what plugins have attached to it, for later ones to read: small, and plain JSON.
     """
@@ -40,6 +41,7 @@ class Instruction:
     seed_id: str = ""
     round: int = 0
     operator: str | None = None
+    stage: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -108,6 +110,7 @@ class Candidate:
     finish_reason: str = "stop"
     response_finish_reason: str = "stop"
     family: str = "depth"
+    stage: str = ""
     parents: tuple[Instruction, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from evoagent.config import NOT_IDENTITY, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
+from evoagent.config import NOT_IDENTITY, EvolverConfig, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
 from evoagent.datasets.seeds import SeedBatch
 from evoagent.datasets.writer import replacing
 from evoagent.errors import UserError
@@ -151,7 +151,7 @@ def choose_run(
     if last is not None:
         _check_identity(store, directory, config, last, identity)
         # A budget of tokens or minutes would be spent anew if a run that it ended were decided once more.
-        budgeted = config.stop.tokens is not None or config.stop.minutes is not None
+        budgeted = any(stage.stop.tokens is not None or stage.stop.minutes is not None for stage in config.plan)
         again = last.status == "running" or (last.status == "done" and budgeted and expected is None)
         if again and last.decisions == decided and expected in (None, last.id):
             _write_config(directory, _anchored(config, base))
@@ -180,13 +180,19 @@ def _write_config(directory: Path, config: RunConfig) -> None:
 
 def _anchored(config: RunConfig, base: Path) -> RunConfig:
     """The configuration with its paths made absolute, so that it can be run again from where it lies now."""
-    seeds, evolver = config.seeds, config.evolver
+    seeds = config.seeds
     path = resolve_path(seeds.path, base)
     if path.exists():
         seeds = seeds.model_copy(update={"path": str(path.absolute())})
-    if evolver.prompts is not None:
-        evolver = evolver.model_copy(update={"prompts": str(resolve_path(evolver.prompts, base).absolute())})
-    return config.model_copy(update={"seeds": seeds, "evolver": evolver})
+    stages = [stage.model_copy(update={"evolver": _anchored_prompts(stage.evolver, base)}) for stage in config.stages]
+    evolver = _anchored_prompts(config.evolver, base)
+    return config.model_copy(update={"seeds": seeds, "evolver": evolver, "stages": stages})
+
+
+def _anchored_prompts(evolver: EvolverConfig | None, base: Path) -> EvolverConfig | None:
+    if evolver is None or evolver.prompts is None:
+        return evolver
+    return evolver.model_copy(update={"prompts": str(resolve_path(evolver.prompts, base).absolute())})
 
 
 def _check_identity(
@@ -211,6 +217,8 @@ def _with_fewer_operators(last: RunRecord, config: RunConfig) -> str | None:
     try:
         before = RunConfig.model_validate(last.config)
     except ValidationError:  # of another version
+        return None
+    if before.evolver is None or config.evolver is None:
         return None
     kept = config.evolver.operators
     if not all(use in before.evolver.operators for use in kept):

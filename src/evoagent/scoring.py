@@ -26,9 +26,10 @@ from evoagent.models.calls import PLUGIN_SECONDS
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.scores import score, score_all
+from evoagent.plugins.loading import load_scorer
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import Candidate, Instruction, Score
-from evoagent.session import bind, check_capabilities, load_models, load_scorer
+from evoagent.session import bind, check_capabilities, load_models
 from evoagent.state import LoadedScorer
 from evoagent.watchdog import Watchdog
 

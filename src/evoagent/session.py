@@ -8,22 +8,22 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 from evoagent import __version__
-from evoagent.config import ROLES, ModelConfig, ModelsConfig, PluginUse, RunConfig
+from evoagent.config import ROLES, ModelConfig, ModelsConfig, RunConfig
 from evoagent.datasets.card import CardFacts, ModelFact
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.datasets.writer import write_dataset
 from evoagent.errors import ConfigError, UserError
 from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
-from evoagent.graph import build_graph, recursion_limit
+from evoagent.graph import build_graph, recursion_limit, ways_of
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.store import Store
@@ -32,12 +32,11 @@ from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Sampling
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.plugins.loading import load_stage, used_specs, versions
 from evoagent.plugins.manager import PluginManager
-from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, mark
-from evoagent.plugins.versions import version_of
-from evoagent.records import content_id
+from evoagent.plugins.specs import PluginSpec
 from evoagent.rundir import EVENTS, LEDGER, ChosenRun, Resume, check_directory, choose_run, locked
-from evoagent.state import EvolutionContext, LoadedOperator, LoadedRule, LoadedScorer, LoadedSelector
+from evoagent.state import EvolutionContext, LoadedStage
 from evoagent.watchdog import Watchdog
 
 SMALL_MODEL = 1_000_000_000
@@ -97,18 +96,14 @@ def _source(model: str, revision: str | None, base: Path, remote: bool) -> Resol
     return resolve(str(beside) if beside.exists() else model, revision=revision)
 
 
-def bind(models: list[Model], evolver_style: Literal["auto", "plain", "examples"] = "auto") -> dict[str, RoleBinding]:
-    """What the dispatcher needs to know of each role; `evolver_style` "auto" goes by the model's size."""
+def bind(models: list[Model]) -> dict[str, RoleBinding]:
+    """What the dispatcher needs to know of each role."""
     bindings = {}
     for model in models:
         sampling = model.config.sampling
         assert sampling is not None
-        style = prompt_style(model.source)
-        if model.role == "evolver" and evolver_style != "auto":
-            style = evolver_style
-        bindings[model.role] = RoleBinding(
-            model.engine, Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens), style, model.plugin
-        )
+        drawn = Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens)
+        bindings[model.role] = RoleBinding(model.engine, drawn, prompt_style(model.source), model.plugin)
     return bindings
 
 
@@ -131,14 +126,6 @@ def check_capabilities(models: list[Model], specs: list[PluginSpec]) -> None:
                     f"{spec.kind} `{spec.name}` needs {need}, but engine `{model.config.engine}` of models.{role} "
                     f"has only {has} with these options"
                 )
-
-
-def used_specs(config: RunConfig, manager: PluginManager) -> list[PluginSpec]:
-    """The specs of every operator, scorer, rule and selector that `config` names."""
-    named = [("operator", use.name) for use in config.evolver.operators]
-    named += [("scorer", use.name) for use in config.critic.scorers]
-    named += [("rule", use.name) for use in config.eliminator.rules]
-    return [manager.get(kind, name) for kind, name in [*named, ("selector", config.eliminator.selector.name)]]
 
 
 def prompt_style(source: ResolvedModel) -> Style:
@@ -210,10 +197,7 @@ class _Opened:
     run: ChosenRun
     seeds: SeedBatch
     models: list[Model]
-    operators: list[LoadedOperator]
-    scorers: list[LoadedScorer]
-    rules: list[LoadedRule]
-    selector: LoadedSelector
+    stages: list[LoadedStage]
 
 
 def _open(
@@ -228,21 +212,16 @@ def _open(
 ) -> _Opened:
     """Check everything, then take the directory; `stack` gives it back."""
     check_directory(directory, resume if run_id is None else "always")
-    operators = [_operator(manager, use) for use in config.evolver.operators]
-    scorers = [load_scorer(manager, use) for use in config.critic.scorers]
-    rules = [_rule(manager, use) for use in config.eliminator.rules]
-    selector = _selector(manager, config.eliminator.selector)
     seeds = read_seeds(config.seeds, base) if seeds is None else seeds
     models = load_models(config.models, base, manager)
     check_capabilities(models, used_specs(config, manager))
     identities = {f"models.{model.role}": model.engine.identity for model in models}
-    operators = [replace(each, identity=content_id(each.version, *identities.values())) for each in operators]
-    versions = {f"{each.kind} {each.name}": each.version for each in (*operators, *scorers, *rules, selector)}
+    stages = [load_stage(stage, manager, identities.values()) for stage in config.plan]
     stack.enter_context(locked(directory))
     database = Database(directory / LEDGER)
     stack.callback(database.close)
-    run = choose_run(Store(database), directory, config, versions | identities, base, seeds, run_id)
-    return _Opened(database, run, seeds, models, operators, scorers, rules, selector)
+    run = choose_run(Store(database), directory, config, versions(stages) | identities, base, seeds, run_id)
+    return _Opened(database, run, seeds, models, stages)
 
 
 @asynccontextmanager
@@ -252,7 +231,7 @@ async def _context(
     record, database = opened.run.record, opened.database
     log = RequestLog(database, record.id)
     dispatcher = Dispatcher(
-        bind(opened.models, config.evolver.style),
+        bind(opened.models),
         log,
         database,
         run_seed=config.seed,
@@ -270,10 +249,7 @@ async def _context(
             store=Store(database),
             log=log,
             dispatcher=dispatcher,
-            operators={operator.name: operator for operator in opened.operators},
-            scorers=opened.scorers,
-            rules=opened.rules,
-            selector=opened.selector,
+            stages=opened.stages,
             finish=lambda summary: _finish(context, opened, summary, manager),
             listen=listen,
             observe=manager.notify,
@@ -297,7 +273,7 @@ async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -
         if context.summary is not None:  # it is done already: write the same dataset again
             await context.store.database.run(context.finish, context.summary)
             return context.summary
-        graph = build_graph().compile(checkpointer=saver, name="evoagent")
+        graph = build_graph(**ways_of(context.config)).compile(checkpointer=saver, name="evoagent")
         config: Any = {
             "configurable": {"thread_id": context.run_id},
             "recursion_limit": recursion_limit(context.config),
@@ -370,75 +346,20 @@ async def _greet(listen: Listener, manager: PluginManager, directory: Path, run:
         listen(Notice(f"{len(seeds.bad)} of {seeds.total} seed rows are broken and skipped (lines {lines})"))
 
 
-def _operator(manager: PluginManager, use: PluginUse) -> LoadedOperator:
-    spec: OperatorSpec = manager.get("operator", use.name)
-    plugin = manager.create(spec, use.params)
-    return LoadedOperator(
-        name=use.name,
-        plugin=plugin,
-        of=manager.label(spec),
-        version=version_of(plugin, spec, manager.source(spec), use.params),
-        family=spec.family,
-        parents=spec.parents,
-        evolutions=spec.evolutions,
-        exempt=frozenset(spec.exempt),
-    )
-
-
-def load_scorer(manager: PluginManager, use: PluginUse) -> LoadedScorer:
-    """The scorer that a configuration names; raises as `PluginManager.get` and `create`."""
-    spec = manager.get("scorer", use.name)
-    plugin = manager.create(spec, use.params)
-    version = version_of(plugin, spec, manager.source(spec), use.params)
-    return LoadedScorer(
-        name=use.name, plugin=plugin, of=manager.label(spec), version=version, population=spec.population
-    )
-
-
-def _rule(manager: PluginManager, use: PluginUse) -> LoadedRule:
-    spec: RuleSpec = manager.get("rule", use.name)
-    params = directed(spec, use.params, manager)
-    plugin = manager.create(spec, params)
-    version = version_of(plugin, spec, manager.source(spec), params)
-    return LoadedRule(name=use.name, plugin=plugin, of=manager.label(spec), version=version, looks_at=spec.looks_at)
-
-
-def _selector(manager: PluginManager, use: PluginUse) -> LoadedSelector:
-    spec = manager.get("selector", use.name)
-    params = directed(spec, use.params, manager)
-    plugin = manager.create(spec, params)
-    version = version_of(plugin, spec, manager.source(spec), params)
-    return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
-
-
-def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -> dict[str, Any]:
-    """`params`, with the direction that the scorer's spec states where the user gave none.
-
-    A field marked `json_schema_extra={"direction_of": FIELD}` is the direction of the score that FIELD names.
-    """
-    fields = spec.config.model_fields if spec.config is not None else {}
-    scorers: dict[str, ScorerSpec] = {scorer.name: scorer for scorer in manager.specs("scorer")}
-    for name, field in fields.items():
-        of = mark(field, "direction_of")
-        if isinstance(of, str) and of in fields and name not in params:
-            scorer = scorers.get(str(params.get(of, fields[of].default)))
-            if scorer is not None and scorer.ascending:
-                params = {**params, name: "ascending"}
-    return params
-
-
 def _finish(context: EvolutionContext, opened: _Opened, summary: dict[str, Any], manager: PluginManager) -> None:
     config, record, seeds = context.config, opened.run.record, opened.seeds
+    operators = dict.fromkeys(use.name for stage in config.plan for use in stage.evolver.operators)
     card = CardFacts(
         name=config.name,
         rounds=summary["rounds"],
         candidates=summary["candidates"],
         seeds=Path(config.seeds.path).name,
         seed_count=seeds.count,
+        stages=tuple(summary.get("stages", ())),
         rejections=summary["rejected"],
         tried={name: count for name, (count, _) in context.store.counts_by(record.id, "operator").items()},
         figures=context.store.figures(record.id),
-        operators={name: manager.get("operator", name).summary for name in context.operators},
+        operators={name: manager.get("operator", name).summary for name in operators},
         versions={name: version for name, version in record.versions.items() if not name.startswith("models.")},
         models=tuple(
             ModelFact(model.role, model.source.name, model.config.engine, model.source.revision, model.source.licence)
@@ -448,5 +369,5 @@ def _finish(context: EvolutionContext, opened: _Opened, summary: dict[str, Any],
         run_seed=config.seed,
         version=__version__,
     )
-    write_dataset(context.directory / "dataset", context.store.dataset(record.id), card)
+    write_dataset(context.directory / "dataset", context.store.dataset(record.id, record.last_stage), card)
     context.store.end_run(record.id, summary["stop_reason"], summary)

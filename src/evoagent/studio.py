@@ -28,7 +28,8 @@ from evoagent.config import fingerprint
 from evoagent.configfile import LoadedConfig, load_config
 from evoagent.errors import EvoAgentError, UserError
 from evoagent.events import Event, to_json
-from evoagent.graph import Node, build_graph
+from evoagent.graph import Node, build_graph, ways_of
+from evoagent.nodes.prepare import goes_on
 from evoagent.plugins.manager import PluginManager
 from evoagent.records import content_id
 from evoagent.rundir import LEDGER
@@ -73,13 +74,27 @@ class StudioState(StudioInput, EvolutionState, total=False):
 
 def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
     """The compiled graph, without a checkpointer: the server brings its own. Loads no model."""
-    builder = build_graph(state=StudioState, input=StudioInput, context=None, wrap=_with_session)
+    return _graph(optimizer=False)
+
+
+def graph_with_optimizer() -> CompiledStateGraph[Any, Any, Any, Any]:
+    """As `graph`, for configurations with an optimizer."""
+    return _graph(optimizer=True)
+
+
+def _graph(*, optimizer: bool) -> CompiledStateGraph[Any, Any, Any, Any]:
+    def wrap(name: str, node: Node) -> Any:
+        return _with_session(name, node, optimizer)
+
+    builder = build_graph(
+        stages=True, optimizer=optimizer, state=StudioState, input=StudioInput, context=None, wrap=wrap
+    )
     compiled = builder.compile(name="evoagent")
     compiled.config = {"recursion_limit": RECURSION_LIMIT}
     return compiled
 
 
-def _with_session(name: str, node: Node) -> Any:
+def _with_session(name: str, node: Node, optimizer: bool) -> Any:
     """`node`, given the context of the run that the state names."""
 
     async def run(state: StudioState, runtime: Runtime[None], config: RunnableConfig) -> Any:
@@ -87,6 +102,8 @@ def _with_session(name: str, node: Node) -> Any:
         try:
             run_id = None if name == "prepare" else str(state.get("run_id"))
             request = await in_thread(_find, state.get("config"), state.get("overrides"), thread, run_id)
+            if ways_of(request.loaded.config)["optimizer"] and not optimizer:
+                raise UserError("the configuration has an optimizer, and this graph none: choose `evoagent-optimizer`")
             return await _run(name, node, state, runtime, request)
         except EvoAgentError as error:
             raise RunError(str(error)) from error
@@ -99,10 +116,11 @@ async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any],
     if request.run_id is not None and not (isinstance(round, int) and round >= 1):
         raise UserError(f"round: found {round!r:.40}, expected a number from 1")
     async with sessions.use(request) as context:
-        if name == "prepare" and context.summary is not None:
+        first = name == "prepare" and not goes_on(state, context)
+        if first and context.summary is not None:
             reason = context.summary["stop_reason"]
             raise UserError(f"{request.directory}: this run is done ({reason}); start another thread, or change it")
-        if name != "prepare":
+        if not first:
             await _check_ledger(state, context)
         write, listen = runtime.stream_writer, context.listen
 
@@ -113,7 +131,7 @@ async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any],
         update = await node(state, runtime.override(context=context, stream_writer=tell))
     if name == "finish":
         await sessions.close(request.directory)
-    return {**update, "directory": str(request.directory)} if name == "prepare" else update
+    return {**update, "directory": str(request.directory)} if first else update
 
 
 async def _check_ledger(state: StudioState, context: EvolutionContext) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from evoagent.config import ONLY_STAGE
 from evoagent.errors import UserError
 from evoagent.exporting import reading
 from evoagent.ledger import schema
@@ -24,7 +25,7 @@ def trace(directory: Path, id: str | None, row: int | None) -> dict[str, Any]:
 
     Returns:
         {"id", "run", "seed": {...}, "steps": [{"parent_id", "kept": candidate or None, "others": [candidates]}, ...]},
-        the steps in order of round. A candidate has id, round, operator, instruction, input, response, scores,
+        the steps in order of round. A candidate has id, stage, round, operator, instruction, input, response, scores,
         verdict, and `mates`: the further parents of a crossover.
 
     Raises:
@@ -57,7 +58,7 @@ def _identify(store: Store, record: RunRecord, directory: Path, id: str | None, 
     if (id is None) == (row is None):
         raise UserError("expected either an ID or --row NUMBER")
     if row is not None:
-        found = store.dataset_id(record.id, row)
+        found = store.dataset_id(record.id, record.last_stage, row)
         if found is None:
             raise UserError(f"--row {row}: the dataset of {directory} has fewer rows")
         return found
@@ -98,6 +99,7 @@ def _describe(stored: StoredCandidate, verdict: Verdict | None) -> dict[str, Any
     return {
         "id": candidate.id,
         "round": candidate.round,
+        "stage": candidate.stage,
         "operator": candidate.operator,
         "mates": [
             {"id": mate.id, "instruction": mate.instruction, "input": mate.input} for mate in candidate.parents[1:]
@@ -153,7 +155,8 @@ def _title(item: dict[str, Any]) -> str:
         f"no {name} ({' '.join(str(reasons.get(name)).split())[:80]})" if value is None else f"{name} {value:.3f}"
         for name, value in item["scores"].items()
     )
-    return f"round {item['round']} {item['operator']} {item['id']} [{state}]" + (f" {scores}" if scores else "")
+    stage = "" if item["stage"] == ONLY_STAGE else f"{item['stage']}, "
+    return f"{stage}round {item['round']} {item['operator']} {item['id']} [{state}]" + (f" {scores}" if scores else "")
 
 
 def _response(item: dict[str, Any], by: int) -> list[str]:

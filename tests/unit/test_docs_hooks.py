@@ -49,7 +49,7 @@ def table(text: str) -> dict[str, tuple[str, str]]:
 
 def test_every_hook_is_documented_and_no_other() -> None:
     assert {title for title in sections() if title.startswith(PROJECT)} == set(HOOKS)
-    assert len(HOOKS) == 9
+    assert len(HOOKS) == 10
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -68,7 +68,7 @@ def test_the_example_is_the_one_of_the_docstring_and_works(hook: str) -> None:
         pass
 
     names = {spec.__name__: spec for spec in SPECS.values()}
-    classes = dict.fromkeys(("Haiku", "Words", "NoUrls", "Shortest", "Echo", "to_pair"), object)
+    classes = dict.fromkeys(("Haiku", "Words", "NoUrls", "Shortest", "Longer", "Echo", "to_pair"), object)
     scope: dict[str, Any] = {"evoagent": evoagent, "ShortestConfig": Config, **names, **classes}
     exec(shown, scope)
     manager = PluginManager()

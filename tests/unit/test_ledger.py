@@ -18,6 +18,7 @@ import pytest
 from evoagent.errors import LedgerError
 from evoagent.ledger import schema
 from evoagent.ledger.database import Database, OldLedgerError
+from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.rows import NewCandidate
 from evoagent.ledger.store import PAGE, Store
 from evoagent.records import Candidate, Instruction, Verdict
@@ -31,7 +32,7 @@ def fill(store: Store, count: int, judged: int) -> None:
     parent = Instruction(id="parent", instruction="Why?", seed_id="parent")
     store.begin_run(RUN, "", {}, {}, [parent], 0, {})
     rows = [
-        NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", parent, "ask", 1, response="So."), n, "toy")
+        NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", parent, "ask", 1, stage="main", response="So."), n, "toy")
         for n in range(count)
     ]
     store.add_candidates(RUN, rows)
@@ -83,17 +84,17 @@ def test_a_page_of_undecided_candidates_costs_the_same_whatever_is_decided(store
 
 def test_the_last_page_of_the_dataset_costs_what_the_first_does(store: Store) -> None:
     fill(store, MANY, MANY)
-    rows = store.dataset(RUN)
+    rows = store.dataset(RUN, "main")
     first = steps(store, lambda: [next(rows) for _ in range(PAGE)])
     for _ in range(MANY - 2 * PAGE):
         next(rows)
     last = steps(store, lambda: [next(rows) for _ in range(PAGE)])
     assert last < 1.2 * first
     assert next(rows, None) is None
-    assert [row["id"] for row in store.dataset(RUN)] == [f"{n:016x}" for n in range(MANY)]
-    assert store.dataset_id(RUN, 1) == f"{0:016x}"
-    assert store.dataset_id(RUN, MANY) == f"{MANY - 1:016x}"
-    assert store.dataset_id(RUN, MANY + 1) is None
+    assert [row["id"] for row in store.dataset(RUN, "main")] == [f"{n:016x}" for n in range(MANY)]
+    assert store.dataset_id(RUN, "main", 1) == f"{0:016x}"
+    assert store.dataset_id(RUN, "main", MANY) == f"{MANY - 1:016x}"
+    assert store.dataset_id(RUN, "main", MANY + 1) is None
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -119,6 +120,9 @@ def test_a_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) ->
             alter table candidates rename column version to prompt_hash;
             alter table candidates drop column data;
             alter table instructions drop column data;
+            alter table candidates drop column stage;
+            alter table instructions drop column stage;
+            drop table methods;
             drop table reviews;
             create table reviews (candidate_id varchar(16) primary key, decision varchar(8) not null);
             insert into reviews values ('0123', 'keep');
@@ -129,7 +133,7 @@ def test_a_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) ->
         Database(path, read_only=True)
     database = Database(path)
     fill(Store(database), 3, 3)
-    assert [row["id"] for row in Store(database).dataset(RUN)] == [f"{n:016x}" for n in range(3)]
+    assert [row["id"] for row in Store(database).dataset(RUN, "main")] == [f"{n:016x}" for n in range(3)]
     last = Store(database).last_run()
     assert last is not None
     assert last.versions == {}
@@ -234,7 +238,7 @@ def test_the_end_of_a_round_costs_what_its_candidates_do(tmp_path: Path) -> None
         seeds = [Instruction(id=f"s{n:015x}", instruction=f"Why {n}?", seed_id=f"s{n:015x}") for n in range(count)]
         store.begin_run(RUN, "", {}, {}, seeds, 0, {})
         rows = [
-            NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", seed, "ask", 1, response="So."), n, "toy")
+            NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", seed, "ask", 1, stage="main", response="So."), n, "toy")
             for n, seed in enumerate(seeds)
         ]
         store.add_candidates(RUN, rows)
@@ -243,6 +247,7 @@ def test_the_end_of_a_round_costs_what_its_candidates_do(tmp_path: Path) -> None
         def finish(store: Store = store) -> None:
             store.keep_undecided(RUN, 1)
             store.finish_round(RUN, 1, {})
+            store.replace(RUN, 1, ReplaceParents())
 
         costs.append(steps(store, finish))
         ids = [member.id for member in store.population(RUN, 2, 0, count)]

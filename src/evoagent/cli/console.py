@@ -19,6 +19,7 @@ from evoagent.events import (
     Notice,
     RoundFinished,
     RunStarted,
+    StageStarted,
 )
 
 LINE_SECONDS = 15.0  # between two progress lines where there is no terminal
@@ -39,6 +40,8 @@ def describe(event: Event) -> str | None:
     match event:
         case RunStarted():
             return f"{'going on with' if event.resumed else 'run'} {event.directory}"
+        case StageStarted():
+            return f"stage {event.stage}: begins with {event.population} instructions"
         case Notice():
             return event.message
         case RoundFinished():

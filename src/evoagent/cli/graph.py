@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evoagent.cli.terminal import write
 
+if TYPE_CHECKING:
+    from evoagent.graph import Ways
+
 
 def graph(
+    config: Annotated[
+        str | None, typer.Argument(help="Draw the ways of this configuration or scenario: its stages, its optimizer.")
+    ] = None,
     mermaid: Annotated[
         bool, typer.Option("--mermaid", help="Print Mermaid source instead of a drawing.", envvar="EVOAGENT_MERMAID")
     ] = False,
@@ -21,11 +27,16 @@ def graph(
 ) -> None:
     """Draw the graph; loads no model and asks no service."""
     from evoagent.errors import UserError
-    from evoagent.graph import build_graph
+    from evoagent.graph import build_graph, ways_of
 
     if mermaid and png is not None:
         raise UserError("expected --mermaid or --png, not both")
-    drawing = build_graph().compile(name="evoagent").get_graph()
+    ways: Ways = {"stages": False, "optimizer": False}
+    if config is not None:
+        from evoagent.configfile import load_config
+
+        ways = ways_of(load_config(config).config)
+    drawing = build_graph(**ways).compile(name="evoagent").get_graph()
     if png is not None:
         from evoagent.cli.picture import draw
         from evoagent.rundir import check_output
@@ -34,15 +45,28 @@ def graph(
         png.write_bytes(draw(drawing))
         write(png)
     else:
-        write(drawing.draw_mermaid() if mermaid else DRAWING, end="" if mermaid else "\n")
+        write(drawing.draw_mermaid() if mermaid else _drawn(ways), end="" if mermaid else "\n")
 
 
-DRAWING = """\
-START -> prepare -> evolver -> critic -> eliminator -> finish -> END
-                       ^                      |
-                       +------ next round ----+
+def _drawn(ways: Ways) -> str:
+    back = {"next round": "evolver"}
+    if ways["optimizer"]:
+        back = {"optimizer": "evolver"}
+    if ways["stages"]:
+        back["next stage"] = "prepare"
+    line = "START -> prepare -> evolver -> critic -> eliminator -> finish -> END"
+    start = line.index("eliminator") + 4
+    drawn = [line]
+    for label, node in back.items():
+        end = line.index(node) + 3
+        drawn.append(" " * end + "^" + " " * (start - end - 1) + "|")
+        drawn.append(" " * end + "+" + f" {label} ".center(start - end - 1, "-") + "+")
+    return "\n".join([*drawn, "", *(text for node, text in NODES.items() if node != "optimizer" or ways["optimizer"])])
 
-evolver     operators write a harder or rarer instruction from each parent
-critic      the responder answers it, the scorers score it
-eliminator  rules reject what is no gain, the selector keeps the best
-"""
+
+NODES = {
+    "evolver": "evolver     operators write a harder or rarer instruction from each parent",
+    "critic": "critic      the responder answers it, the scorers score it",
+    "eliminator": "eliminator  rules reject what is no gain, the selector keeps the best",
+    "optimizer": "optimizer   improves the operators between two rounds",
+}

@@ -16,10 +16,11 @@ from evoagent.cli.terminal import log_to_stderr, tell, write, write_json
 from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import EvoAgentError
 from evoagent.events import Event, RunStarted
+from evoagent.plugins.loading import used_specs
 from evoagent.rundir import Resume, check_directory
 from evoagent.runs.api import carry_out
 from evoagent.runs.preparing import Prepared
-from evoagent.session import Listener, check_capabilities, load_models, used_specs
+from evoagent.session import Listener, check_capabilities, load_models
 
 INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
 
@@ -93,10 +94,15 @@ def describe(summary: dict[str, Any]) -> str:
     tokens = sum(sum(figures.values()) for figures in summary["tokens"].values())
     requests = summary["requests"]
     directory = summary["run"]
+    stages = [
+        f"  {stage['stage']}: {stage['survivors']} of {stage['candidates']} in {stage['rounds']} rounds"
+        for stage in summary.get("stages", ())
+    ]
     return "\n".join(
         [
             f"rounds      {summary['rounds']} ({summary['stop_reason']})",
             f"candidates  {summary['candidates']}",
+            *stages,
             f"survivors   {summary['survivors']}",
             f"rejected    {sum(summary['rejected'].values())}: {rejected}",
             f"requests    {requests['sent']:,} sent, {requests['cached']:,} from the log",
@@ -125,18 +131,21 @@ def plan(prepared: Prepared, *, as_json: bool) -> None:
     seeds = read_seeds(config.seeds, prepared.base)
     models = load_models(config.models, prepared.base, manager)
     check_capabilities(models, used_specs(config, manager))
-    per_parent = config.evolver.samples * (len(config.evolver.operators) if config.evolver.schedule == "all" else 1)
-    found = {
+    first = config.plan[0].evolver
+    per_parent = first.samples * (len(first.operators) if first.schedule == "all" else 1)
+    found: dict[str, Any] = {
         "run": str(prepared.directory),
         "seeds": seeds.count,
         "seeds_skipped": len(seeds.bad),
-        "rounds": config.stop.rounds,
-        "candidates_per_round": seeds.count * per_parent,
-        "operators": [use.name for use in config.evolver.operators],
-        "scorers": [use.name for use in config.critic.scorers],
-        "rules": [use.name for use in config.eliminator.rules],
-        "models": {model.role: model.engine.identity for model in models},
+        "candidates_per_round": seeds.count * per_parent,  # of the first stage: the others depend on what survives
     }
+    for stage in config.plan:
+        prefix = f"{stage.name}." if len(config.plan) > 1 else ""
+        found[f"{prefix}rounds"] = stage.stop.rounds
+        found[f"{prefix}operators"] = [use.name for use in stage.evolver.operators]
+        found[f"{prefix}scorers"] = [use.name for use in stage.critic.scorers]
+        found[f"{prefix}rules"] = [use.name for use in stage.eliminator.rules]
+    found["models"] = {model.role: model.engine.identity for model in models}
     if as_json:
         write_json(found)
         return

@@ -52,6 +52,7 @@ class CardFacts:
         licence: of this dataset, as a hub's identifier such as "cc0-1.0"; None for not stated.
         language: ISO 639-1 codes.
         rounds: that were run.
+        stages: the balance of each, as in the summary; empty where there is one.
         candidates: all that were written, survivors and rejected.
         rejections: rejected candidates by rule.
         tried: candidates by operator.
@@ -69,6 +70,7 @@ class CardFacts:
     candidates: int
     seeds: str
     seed_count: int
+    stages: tuple[Mapping[str, Any], ...] = ()
     licence: str | None = None
     language: tuple[str, ...] = ()
     rejections: Mapping[str, int] = field(default_factory=dict)
@@ -155,6 +157,11 @@ def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
     licence = _inline(card.seeds_licence or "not known")
     seeds = f"Seeds: {_inline(card.seeds)} ({card.seed_count:,} rows), licence: {licence}"
     yield seeds + (f", sha256 `{card.seeds_sha256}`." if card.seeds_sha256 else ".")
+    if card.stages:
+        yield "### Stages"
+        yield "What survives a stage is what the next one begins with; what survives the last one is this dataset."
+        columns = ("stage", "rounds", "candidates", "survivors")
+        yield _table(columns, (tuple(stage[column] for column in columns) for stage in card.stages))
     if card.models:
         yield "### Models"
         facts = ((m.role, m.name, m.engine, m.revision, m.licence or "not known") for m in card.models)

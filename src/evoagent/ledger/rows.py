@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from evoagent.config import ONLY_STAGE
 from evoagent.records import Candidate, Instruction, Score, Verdict
 
 
@@ -24,6 +25,12 @@ class RunRecord:
     seconds: float
     stop_reason: str | None
     summary: dict[str, Any] | None
+
+    @property
+    def last_stage(self) -> str:
+        """The stage whose survivors are the dataset."""
+        stages = self.config.get("stages")
+        return str(stages[-1]["name"]) if stages else ONLY_STAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ def instruction_row(run_id: str, item: Instruction, position: int) -> dict[str, 
         "id": item.id,
         "round": item.round,
         "position": position,
+        "stage": item.stage,
         "operator": item.operator,
         "seed_id": item.seed_id or item.id,
         "parent_ids": list(item.parent_ids),
@@ -118,6 +126,7 @@ def instruction(row: RowMapping) -> Instruction:
         parent_ids=tuple(row["parent_ids"]),
         seed_id=row["seed_id"],
         round=row["round"],
+        stage=row["stage"],
         operator=row["operator"],
         data=row["data"],
     )
@@ -132,6 +141,7 @@ def candidate_row(run_id: str, new: NewCandidate) -> dict[str, Any]:
         "id": item.id,
         "round": item.round,
         "position": new.position,
+        "stage": item.stage,
         "operator": item.operator,
         "family": item.family,
         "seed_id": item.parent.seed_id or item.parent.id,
@@ -161,6 +171,7 @@ def stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[
         parent=lineage[0],
         operator=row["operator"],
         round=row["round"],
+        stage=row["stage"],
         input=row["input"],
         response=row["response"] or "",
         finish_reason=row["finish_reason"],

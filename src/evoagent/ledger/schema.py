@@ -1,7 +1,8 @@
 """The ledger's tables.
 
-Rows of a run carry its `run_id`; the request log is shared by all runs of one directory, so that a run whose thresholds
-changed is decided anew without asking any model again. Nothing is ever deleted.
+Rounds are counted through the whole run, over its stages. Rows of a run carry its `run_id`; the request log is shared
+by all runs of one directory, so that a run whose thresholds changed is decided anew without asking any model again.
+Nothing is ever deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE runs ADD COLUMN admitted JSON",
         "ALTER TABLE candidates RENAME COLUMN prompt_hash TO version",
         "ALTER TABLE candidates ADD COLUMN data JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE candidates ADD COLUMN stage TEXT NOT NULL DEFAULT 'main'",
         "ALTER TABLE instructions ADD COLUMN data JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE instructions ADD COLUMN stage TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE reviews RENAME TO reviews_by_candidate",
     ),
 }
@@ -56,6 +59,7 @@ instructions = Table(
     Column("id", String(16), primary_key=True),
     Column("round", Integer, nullable=False),
     Column("position", Integer, nullable=False),
+    Column("stage", Text, nullable=False),  # "" for a seed
     Column("operator", String(64)),
     Column("seed_id", String(16), nullable=False),
     Column("parent_ids", JSON, nullable=False),
@@ -74,6 +78,16 @@ population = Table(
     Column("instruction_id", String(16), nullable=False),
 )
 
+# What an optimizer made of the operators' parameters: they hold from that round of the stage on.
+methods = Table(
+    "methods",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("operator", String(64), primary_key=True),
+    Column("params", JSON, nullable=False),
+)
+
 candidates = Table(
     "candidates",
     metadata,
@@ -81,6 +95,7 @@ candidates = Table(
     Column("id", String(16), primary_key=True),
     Column("round", Integer, nullable=False),
     Column("position", Integer, nullable=False),
+    Column("stage", Text, nullable=False),
     Column("operator", String(64), nullable=False),
     Column("family", String(32), nullable=False),
     Column("seed_id", String(16), nullable=False),

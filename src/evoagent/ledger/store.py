@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from evoagent.ledger import schema
 from evoagent.ledger.database import Database
+from evoagent.ledger.replacement import Replacement
 from evoagent.ledger.rows import (
     Critique,
     NewCandidate,
@@ -147,9 +148,36 @@ class Store:
         with self.database.transaction() as connection:
             return [instruction(row) for row in connection.execute(query).mappings()]
 
-    def seeds(self, run_id: str, limit: int) -> list[Instruction]:
-        """The first `limit` seeds."""
-        return self.population(run_id, 1, 0, limit)
+    def begin_stage(self, run_id: str, round: int, since: int) -> None:
+        """Make what has survived the stage that began with round `since` the population of `round`, the next one's."""
+        table, place = schema.candidates, schema.population
+        number = func.row_number().over(order_by=(table.c.round, table.c.position)) - 1
+        places = _kept(run_id).where(table.c.round >= since, table.c.round < round).order_by(None)
+        places = places.with_only_columns(table.c.run_id, literal(round), number, table.c.id)
+        with self.database.transaction() as connection:
+            # A round that was planned before its stage came to its end: a killed run may have left it.
+            connection.execute(place.delete().where(place.c.run_id == run_id, place.c.round == round))
+            self.database.insert_from(connection, place, _PLACE, places)
+
+    def replace(self, run_id: str, round: int, replacement: Replacement) -> None:
+        """Make the population of the round after `round`, in which the stage goes on."""
+        with self.database.transaction() as connection:
+            places = replacement.places(run_id, round)
+            self.database.insert_from(connection, schema.population, _PLACE, places)
+
+    def add_methods(self, run_id: str, round: int, params: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record the parameters that operators have from `round` on."""
+        rows = [{"run_id": run_id, "round": round, "operator": n, "params": dict(p)} for n, p in params.items()]
+        with self.database.transaction() as connection:
+            self.database.insert(connection, schema.methods, rows)
+
+    def methods(self, run_id: str, since: int, round: int) -> dict[str, dict[str, Any]]:
+        """The parameters that an optimizer has given to operators for `round`, in the stage that began with `since`."""
+        table = schema.methods
+        query = select(table).where(table.c.run_id == run_id, table.c.round >= since, table.c.round <= round)
+        with self.database.transaction() as connection:
+            rows = connection.execute(query.order_by(table.c.round)).mappings()
+            return {row["operator"]: row["params"] for row in rows}
 
     # -- candidates ---------------------------------------------------------------------------------------------
 
@@ -187,9 +215,9 @@ class Store:
                 found -= connection.scalar(judged) or 0
         return found
 
-    def survivors(self, run_id: str) -> list[Candidate]:
+    def survivors(self, run_id: str, since: int = 1) -> list[Candidate]:
         """All survivors so far, in order of round and position."""
-        query = _kept(run_id)
+        query = _kept(run_id).where(schema.candidates.c.round >= since)
         with self.database.transaction() as connection:
             rows = connection.execute(query).mappings().all()
             return [stored.candidate for stored in self._assemble(connection, run_id, rows)]
@@ -309,17 +337,14 @@ class Store:
             connection.execute(verdict.insert().from_select(columns, rows))
 
     def finish_round(self, run_id: str, round: int, verdicts: Mapping[str, Verdict]) -> None:
-        """Record the round's last verdicts, its survivors and the next population: all of it, or nothing.
-
-        A survivor takes its parent's place; a parent none of whose candidates survived returns to the pool. No row
-        leaves the database for that.
-        """
-        table, place = schema.candidates, schema.population
+        """Record the round's last verdicts and its survivors: all of it, or nothing. No row leaves the database."""
+        table = schema.candidates
         copied = [
             "run_id",
             "id",
             "round",
             "position",
+            "stage",
             "operator",
             "seed_id",
             "parent_ids",
@@ -329,18 +354,9 @@ class Store:
         ]
         columns = [*(table.c[name] for name in copied), func.coalesce(table.c.response, "")]
         survivors = _kept(run_id).where(table.c.round == round).with_only_columns(*columns)
-        judged = exists().where(_JUDGED, schema.verdicts.c.kept, schema.verdicts.c.round == round)
-        child = and_(table.c.run_id == place.c.run_id, table.c.parent_id == place.c.instruction_id, judged)
-        number = func.row_number().over(order_by=(place.c.position, table.c.position)) - 1
-        places = (
-            select(place.c.run_id, literal(round + 1), number, func.coalesce(table.c.id, place.c.instruction_id))
-            .select_from(place.outerjoin(table, child))
-            .where(place.c.run_id == run_id, place.c.round == round)
-        )
         with self.database.transaction() as connection:
             self._insert_verdicts(connection, run_id, round, verdicts)
             self.database.insert_from(connection, schema.instructions, [*copied, "output"], survivors)
-            self.database.insert_from(connection, place, ["run_id", "round", "position", "instruction_id"], places)
 
     def _insert_verdicts(
         self, connection: Connection, run_id: str, round: int, verdicts: Mapping[str, Verdict]
@@ -362,13 +378,24 @@ class Store:
 
     # -- what came of it ----------------------------------------------------------------------------------------
 
-    def totals(self, run_id: str, round: int | None = None) -> Totals:
-        """The balance of a run, or of one round of it."""
+    def stages(self, run_id: str) -> dict[str, tuple[int, int]]:
+        """The first and the last round of each stage that has candidates, in order."""
+        table = schema.candidates
+        first = func.min(table.c.round)
+        query = select(table.c.stage, first, func.max(table.c.round)).where(table.c.run_id == run_id)
+        with self.database.transaction() as connection:
+            rows = connection.execute(query.group_by(table.c.stage).order_by(first)).all()
+        return {stage: (low, high) for stage, low, high in rows}
+
+    def totals(self, run_id: str, first: int = 1, last: int | None = None) -> Totals:
+        """The balance of a run, or of the rounds from `first` to `last`."""
         table, verdict = schema.candidates, schema.verdicts
         count = select(func.count()).where(table.c.run_id == run_id)
         judged = select(verdict.c.kept, verdict.c.rule, func.count()).where(verdict.c.run_id == run_id)
-        if round is not None:
-            count, judged = count.where(table.c.round == round), judged.where(verdict.c.round == round)
+        if first > 1:
+            count, judged = count.where(table.c.round >= first), judged.where(verdict.c.round >= first)
+        if last is not None:
+            count, judged = count.where(table.c.round <= last), judged.where(verdict.c.round <= last)
         with self.database.transaction() as connection:
             candidates = connection.scalar(count) or 0
             rows = connection.execute(judged.group_by(verdict.c.kept, verdict.c.rule)).all()
@@ -386,11 +413,11 @@ class Store:
             row = connection.execute(query.limit(1)).first()
         return (total, row[0], row[1]) if row else (0, "", 0)
 
-    def dataset(self, run_id: str) -> Iterator[dict[str, Any]]:
-        """The survivors as rows of the dataset, in order of round and position."""
+    def dataset(self, run_id: str, stage: str) -> Iterator[dict[str, Any]]:
+        """The survivors of `stage` as rows of the dataset, in order of round and position."""
         place, last = tuple_(schema.candidates.c.round, schema.candidates.c.position), (0, -1)
         while True:
-            query = _kept(run_id).where(place > last).limit(PAGE)
+            query = _kept(run_id, stage).where(place > last).limit(PAGE)
             with self.database.transaction() as connection:
                 rows = connection.execute(query).mappings().all()
                 scores = self._scores(connection, run_id, [row["id"] for row in rows])
@@ -413,9 +440,9 @@ class Store:
                 return
             last = (rows[-1]["round"], rows[-1]["position"])
 
-    def dataset_id(self, run_id: str, row: int) -> str | None:
+    def dataset_id(self, run_id: str, stage: str, row: int) -> str | None:
         """The identifier of a row of the dataset, counted from 1; None where it has fewer."""
-        query = _kept(run_id).with_only_columns(schema.candidates.c.id).offset(row - 1).limit(1)
+        query = _kept(run_id, stage).with_only_columns(schema.candidates.c.id).offset(row - 1).limit(1)
         with self.database.transaction() as connection:
             return connection.scalar(query)
 
@@ -474,16 +501,19 @@ class Store:
         return found
 
 
-def _kept(run_id: str) -> Select[Any]:
-    """The rows of the candidates that survived, in order of round and position."""
+def _kept(run_id: str, stage: str | None = None) -> Select[Any]:
+    """The rows of the candidates that survived, in order of round and position; of one stage, or of all."""
     table, verdict = schema.candidates, schema.verdicts
-    return (
+    query = (
         select(*_COLUMNS)
         .select_from(table.join(verdict, _JUDGED))
         .where(table.c.run_id == run_id, verdict.c.kept)
         .order_by(table.c.round, table.c.position)
     )
+    return query if stage is None else query.where(table.c.stage == stage)
 
+
+_PLACE = ["run_id", "round", "position", "instruction_id"]
 
 _COLUMNS = [column for column in schema.candidates.c if column.name != "raw"]  # completions are long, and for people
 

@@ -93,6 +93,7 @@ class Dispatcher(Calls):
         self.run_seed = run_seed
         self._retry = retry or RetryPolicy()
         self._on_load = on_load
+        self._styles: dict[str, Style | None] = {}
         self._in_flight: dict[str, asyncio.Future[Result]] = {}
         self._lookups: list[Pending] = []
         self._lines: dict[tuple[int, Verb], Line] = {}
@@ -113,7 +114,11 @@ class Dispatcher(Calls):
 
     def style(self, role: str) -> Style:
         """The prompt style of `role`."""
-        return self._binding(role).style
+        return self._styles.get(role) or self._binding(role).style
+
+    def set_style(self, role: str, style: Style | None) -> None:
+        """Ask `role` in another style from now on; None is the one that suits its model."""
+        self._styles[role] = style
 
     def identity(self, role: str) -> str:
         """Model, revision and precision of `role`, for the record."""

@@ -25,12 +25,13 @@ from evoagent.state import EvolutionContext, EvolutionState, LoadedRule
 async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
     """Answer and score the round's candidates and record it."""
     context, round = runtime.context, state["round"]
+    await context.enter(state)
     run = context.store.database.run
     await context.prepare_rules()
     total = await run(context.store.count_candidates, context.run_id, round, undecided=True)
     progress = Progress(runtime, "critic", round, total)
     screening = (
-        [rule for rule in context.rules if rule.looks_at == "instruction"] if context.config.critic.screen else []
+        [rule for rule in context.rules if rule.looks_at == "instruction"] if context.stage.config.critic.screen else []
     )
 
     await criticise(context, round, undecided(context, round), screening, progress.advance)
@@ -102,7 +103,7 @@ async def _score_population(context: EvolutionContext, round: int, only: Collect
     wanted = {candidate.id for candidate in candidates if only is None or candidate.id in only}
     if not wanted:
         return
-    survivors = await context.store.database.run(context.store.survivors, context.run_id)
+    survivors = await context.store.database.run(context.store.survivors, context.run_id, context.since)
     models = context.models.scoped(Scope("", round, f"{round}"))
     for scorer in scorers:
         scores = await score_all(scorer, candidates, survivors, models, context.dispatcher, context.failures)

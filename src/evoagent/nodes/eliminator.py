@@ -13,6 +13,7 @@ from langgraph.runtime import Runtime
 from evoagent.errors import EvoAgentError, PluginError
 from evoagent.events import Notice, RoundFinished
 from evoagent.failures import AbandonedFault, explain
+from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.rows import StoredCandidate, Totals
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress, undecided
@@ -27,6 +28,7 @@ from evoagent.records import Candidate, Verdict
 from evoagent.scorers.base import PopulationScorer
 from evoagent.selectors.base import Selector
 from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedSelector
+from evoagent.stopping import first_reason, stops
 
 REJECTED = Verdict(kept=False)
 QUOTA = "quota"  # the run has as many survivors as were asked for
@@ -35,6 +37,7 @@ QUOTA = "quota"  # the run has as many survivors as were asked for
 async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
     """Give every candidate of the round its verdict, and make the next population."""
     context, round = runtime.context, state["round"]
+    await context.enter(state)
     store, run = context.store, context.store.database.run
     await context.prepare_rules()
     reviewed = await _review(context, round, state.get("review") or {})
@@ -50,8 +53,8 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     await run(store.finish_round, context.run_id, round, verdicts)
     progress.finish()
 
-    balance = await run(context.store.totals, context.run_id, round)
-    totals = await run(context.store.totals, context.run_id)
+    balance = await run(context.store.totals, context.run_id, round, round)
+    totals = await run(context.store.totals, context.run_id, context.since)
     previews = await preview(context, round)
     figures = await _measure(context, round)
     event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews), figures)
@@ -60,15 +63,22 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
         runtime.stream_writer(Notice(line))
     await asyncio.to_thread(context.observe, event)
     barren = 0 if balance.survivors else state["barren"] + 1
-    reason = stop_reason(context, round, totals, barren)
+    ended = _ended(context, round, totals, barren)
+    if ended is None:
+        await run(store.replace, context.run_id, round, ReplaceParents())
+    following, last = context.next_stage, ended is not None and context.next_stage is None
+    if following is not None and ended is not None and not totals.survivors:
+        ended, last = f"stage {context.stage.name}: {ended}, nothing has survived", True
     return {
-        "round": round if reason else round + 1,
+        "stage": following.name if ended and following and not last else context.stage.name,
+        "round": round if last else round + 1,
         "population": await run(context.store.population_size, context.run_id, round + 1),
         "candidates": totals.candidates,
         "survivors": totals.survivors,
         "rejected": totals.rejected,
         "barren": barren,
-        "stop_reason": reason,
+        "stop_reason": ended if last else None,
+        "then": "finish" if last else "prepare" if ended else "optimizer" if context.stage.optimizer else "evolver",
         "last_round": {
             "round": round,
             "candidates": balance.candidates,
@@ -81,22 +91,10 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     }
 
 
-def stop_reason(context: EvolutionContext, round: int, totals: Totals, barren: int) -> str | None:
-    """Why the run ends after `round`, or None if it goes on."""
-    stop = context.config.stop
-    if stop.survivors is not None and totals.survivors >= stop.survivors:
-        return f"{stop.survivors} survivors"
-    if stop.rounds is not None and round >= stop.rounds:
-        return f"{stop.rounds} rounds"
-    if stop.candidates is not None and totals.candidates >= stop.candidates:
-        return f"budget of {stop.candidates} candidates"
-    if stop.tokens is not None and context.tokens >= stop.tokens:
-        return f"budget of {stop.tokens} tokens"
-    if stop.minutes is not None and context.seconds >= stop.minutes * 60:
-        return f"budget of {stop.minutes:g} minutes"
-    if stop.barren_rounds is not None and barren >= stop.barren_rounds:
-        return f"no survivor in {barren} rounds"
-    return None
+def _ended(context: EvolutionContext, round: int, totals: Totals, barren: int) -> str | None:
+    """Why the stage ends after `round`, or None if it goes on."""
+    standing = context.standing(round - context.since + 1, totals.candidates, totals.survivors, barren)
+    return first_reason(stops(context.stage.config.stop), standing)
 
 
 async def _review(context: EvolutionContext, round: int, given: Mapping[str, Any]) -> dict[str, Verdict]:
@@ -112,7 +110,7 @@ async def _review(context: EvolutionContext, round: int, given: Mapping[str, Any
 def _looks_at_all(context: EvolutionContext) -> bool:
     """Whether anything has to see all candidates of the round at once."""
     rules = any(rule.looks_at == "population" for rule in context.rules)
-    return rules or not context.selector.plugin.keeps_all or context.config.stop.survivors is not None
+    return rules or not context.selector.plugin.keeps_all or context.stage.config.stop.survivors is not None
 
 
 async def _choose(context: EvolutionContext, round: int, reviewed: Mapping[str, Verdict]) -> dict[str, Verdict]:
@@ -120,8 +118,8 @@ async def _choose(context: EvolutionContext, round: int, reviewed: Mapping[str, 
     verdicts = dict(reviewed)
     left = [stored.candidate async for stored in undecided(context, round)]
     remaining = [candidate for candidate in left if candidate.id not in verdicts]
-    earlier = await context.store.database.run(context.store.survivors, context.run_id)
-    places = None if context.config.stop.survivors is None else context.config.stop.survivors - len(earlier)
+    earlier = await context.store.database.run(context.store.survivors, context.run_id, context.since)
+    places = None if context.stage.config.stop.survivors is None else context.stage.config.stop.survivors - len(earlier)
     # What a person has kept stands like an earlier survivor: rules and selector choose beside it.
     earlier += [candidate for candidate in left if verdicts.get(candidate.id, REJECTED).kept]
     remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
@@ -148,7 +146,7 @@ async def _apply_rules(
     context: EvolutionContext, round: int, reviewed: Mapping[str, Verdict], progress: Progress
 ) -> None:
     """Record the rejections of the rules on single candidates, as they come."""
-    screened = {"instruction"} if context.config.critic.screen else set()
+    screened = {"instruction"} if context.stage.config.critic.screen else set()
     rules = [rule for rule in context.rules if rule.looks_at not in screened]
     run = context.store.database.run
 
@@ -243,7 +241,7 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
     if not measuring:
         return {}
     run = context.store.database.run
-    survivors = await run(context.store.survivors, context.run_id)
+    survivors = await run(context.store.survivors, context.run_id, context.since)
     models = context.models.scoped(Scope("", round, f"{round}"))
     figures: dict[str, float] = {}
     for plugin in measuring:

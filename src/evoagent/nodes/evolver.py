@@ -17,9 +17,10 @@ from evoagent.ledger.rows import NewCandidate
 from evoagent.models.roles import Scope
 from evoagent.nodes.common import Batcher, Progress
 from evoagent.nodes.previews import preview
-from evoagent.operators.schedule import choose
+from evoagent.operators.schedule import schedule
 from evoagent.records import Candidate, Evolution, Instruction, content_id
 from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
+from evoagent.stopping import budgets, first_reason
 
 PAGE = 500  # parents read at once
 MAX_CHARACTERS = 20_000  # of an evolved instruction; beyond that it is no instruction, but a runaway model
@@ -35,6 +36,7 @@ class Assignment:
     position: int
     parents: tuple[Instruction, ...]
     operator: LoadedOperator
+    stage: str
     round: int
     sample: int
 
@@ -52,6 +54,7 @@ class Assignment:
 async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
     """Make the round's candidates and record them."""
     context, round = runtime.context, state["round"]
+    await context.enter(state)
     run = context.store.database.run
     first, count = _slice(state, context)
     calls = count * _calls_per_parent(context)
@@ -82,13 +85,13 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         await context.dispatcher.flush()
         await context.save_seconds()
     progress.finish()
-    totals = await run(context.store.totals, context.run_id)
+    totals = await run(context.store.totals, context.run_id, context.since)
     visited = state.get("visited", 0) + count
     return {"candidates": totals.candidates, "visited": visited, "previews": await preview(context, round)}
 
 
 def _calls_per_parent(context: EvolutionContext) -> int:
-    evolver = context.config.evolver
+    evolver = context.stage.config.evolver
     return evolver.samples * (len(context.operators) if evolver.schedule == "all" else 1)
 
 
@@ -98,7 +101,7 @@ def _slice(state: EvolutionState, context: EvolutionContext) -> tuple[int, int]:
     Without a wish for N survivors that is everybody. With one, it is as many parents as the yield so far lets expect
     to be enough, and a quarter more, going round the population from where the last round stopped.
     """
-    population, wanted = state["population"], context.config.stop.survivors
+    population, wanted = state["population"], context.stage.config.stop.survivors
     if wanted is None:
         return 0, population
     calls, visited = _calls_per_parent(context), state.get("visited", 0)
@@ -118,11 +121,10 @@ class _Budget:
 
     def __init__(self, state: EvolutionState, context: EvolutionContext) -> None:
         self._context, self._round = context, state["round"]
-        stop = context.config.stop
+        stop = context.stage.config.stop
         self._left = math.inf if stop.candidates is None else stop.candidates - state["candidates"]
-        self._calls, self._admitted = 0, 0.0
-        if stop.tokens is None and stop.minutes is None:
-            self._admitted = math.inf
+        self._budgets = budgets(stop)
+        self._calls, self._admitted = 0, 0.0 if self._budgets else math.inf
 
     async def take(self, candidates: int) -> bool:
         if self._left < candidates or (self._calls >= self._admitted and not await self._admit()):
@@ -137,10 +139,7 @@ class _Budget:
             self._admitted = await store.database.run(store.admitted, context.run_id, self._round)
             if self._admitted:
                 return True
-        stop = context.config.stop
-        if stop.minutes is not None and context.seconds > stop.minutes * 60:
-            return False
-        if stop.tokens is not None and context.tokens >= stop.tokens:
+        if first_reason(self._budgets, context.standing()) is not None:
             return False
         self._admitted = self._calls + ADMITTED
         await store.database.run(store.admit, context.run_id, self._round, self._admitted)
@@ -150,8 +149,9 @@ class _Budget:
 async def _assignments(
     context: EvolutionContext, state: EvolutionState, first: int, count: int, budget: _Budget
 ) -> AsyncIterator[Assignment]:
-    config, round, population = context.config, state["round"], state["population"]
-    names, samples = list(context.operators), config.evolver.samples
+    config, round, population = context.stage.config.evolver, state["round"], state["population"]
+    names, samples, seed = list(context.operators), config.samples, context.config.seed
+    assigned = schedule(config.schedule, names, seed)
     most = max(operator.evolutions for operator in context.operators.values())
 
     async def read(start: int, limit: int) -> list[Instruction]:
@@ -165,15 +165,14 @@ async def _assignments(
             parents += await read(0, length - len(parents))
         for step, parent in enumerate(parents):
             position = (start + step) % population
-            chosen = choose(config.evolver.schedule, names, position, round, config.seed, parent.id)
-            for rank, name in enumerate(chosen):
+            for rank, name in enumerate(assigned.choose(position, round, parent.id)):
                 operator = context.operators[name]
                 for sample in range(samples):
                     if not await budget.take(operator.evolutions):
                         return
-                    mates = await _mates(read, operator, parent, population, config.seed, round, sample)
+                    mates = await _mates(read, operator, parent, population, seed, round, sample)
                     place = ((position * len(names) + rank) * samples + sample) * most
-                    yield Assignment(place, (parent, *mates), operator, round, sample)
+                    yield Assignment(place, (parent, *mates), operator, context.stage.name, round, sample)
 
 
 async def _unrecorded(
@@ -316,6 +315,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution | Except
         parent=parent,
         operator=assignment.operator.name,
         round=assignment.round,
+        stage=assignment.stage,
         input=input if text else "",
         response=(evolution.response or "").strip() if text else "",
         finish_reason="length" if evolution.truncated else "stop",

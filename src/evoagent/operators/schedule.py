@@ -1,25 +1,58 @@
-"""Which operators are called on which parent. Every choice is a pure function of its arguments."""
+"""Which operators are called on which parent: policies of one method, pure functions of their arguments."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-Schedule = Literal["rotation", "random", "all"]
+
+class Schedule(Protocol):
+    """Assigns operators to a parent."""
+
+    def choose(self, position: int, round: int, parent_id: str) -> Sequence[str]:
+        """The operators for the parent at `position`, from 0, of the population of `round`, from 1."""
+        ...
 
 
-def choose(
-    schedule: Schedule, operators: Sequence[str], position: int, round: int, seed: int, parent_id: str
-) -> list[str]:
-    """The operators for the parent at `position` of the population in `round` (from 1).
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """`operators[(position + round) % n]`, as in "Smaller Language Models Are Better Instruction Evolvers"."""
 
-    rotation: `operators[(position + round) % n]`, as in "Smaller Language Models Are Better Instruction Evolvers";
-    random: one, drawn by a hash of (seed, parent, round); all: every one of them.
-    """
-    if schedule == "all":
-        return list(operators)
-    if schedule == "rotation":
-        return [operators[(position + round) % len(operators)]]
-    digest = hashlib.sha256(f"{seed}:{parent_id}:{round}".encode()).digest()
-    return [operators[int.from_bytes(digest[:8], "big") % len(operators)]]
+    operators: Sequence[str]
+
+    def choose(self, position: int, round: int, parent_id: str) -> Sequence[str]:
+        """See `Schedule`."""
+        return [self.operators[(position + round) % len(self.operators)]]
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """One, drawn by a hash of (seed, parent, round)."""
+
+    operators: Sequence[str]
+    seed: int
+
+    def choose(self, position: int, round: int, parent_id: str) -> Sequence[str]:
+        """See `Schedule`."""
+        digest = hashlib.sha256(f"{self.seed}:{parent_id}:{round}".encode()).digest()
+        return [self.operators[int.from_bytes(digest[:8], "big") % len(self.operators)]]
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every one of them."""
+
+    operators: Sequence[str]
+
+    def choose(self, position: int, round: int, parent_id: str) -> Sequence[str]:
+        """See `Schedule`."""
+        return self.operators
+
+
+def schedule(name: Literal["rotation", "random", "all"], operators: Sequence[str], seed: int) -> Schedule:
+    """The schedule that a configuration names; `seed` is the run's."""
+    if name == "all":
+        return All(operators)
+    return Rotation(operators) if name == "rotation" else Random(operators, seed)

@@ -27,6 +27,7 @@ from evoagent.plugins.specs import (
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
+    OptimizerSpec,
     PluginSpec,
     RuleSpec,
     ScorerSpec,
@@ -40,6 +41,7 @@ SPECS: Mapping[str, type[PluginSpec]] = {
     "evoagent_scorers": ScorerSpec,
     "evoagent_rules": RuleSpec,
     "evoagent_selectors": SelectorSpec,
+    "evoagent_optimizers": OptimizerSpec,
     "evoagent_engines": EngineSpec,
     "evoagent_exporters": ExporterSpec,
 }

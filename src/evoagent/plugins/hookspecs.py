@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 import pluggy
 
 from evoagent.events import RoundFinished, RunFinished, RunStarted
-from evoagent.plugins.specs import EngineSpec, ExporterSpec, OperatorSpec, RuleSpec, ScorerSpec, SelectorSpec
+from evoagent.plugins.specs import (
+    EngineSpec,
+    ExporterSpec,
+    OperatorSpec,
+    OptimizerSpec,
+    RuleSpec,
+    ScorerSpec,
+    SelectorSpec,
+)
 
 PROJECT = "evoagent"
 
@@ -66,6 +74,18 @@ def evoagent_selectors() -> Iterable[SelectorSpec]:  # type: ignore[empty-body]
     @evoagent.hookimpl
     def evoagent_selectors():
         yield SelectorSpec(name="shortest", factory=Shortest, config=ShortestConfig, summary="the shortest ones")
+    ```
+    """
+
+
+@_hookspec
+def evoagent_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
+    """Yield optimizers.
+
+    ```python
+    @evoagent.hookimpl
+    def evoagent_optimizers():
+        yield OptimizerSpec(name="longer", factory=Longer, summary="asks for longer instructions each round")
     ```
     """
 

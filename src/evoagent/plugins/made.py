@@ -45,4 +45,5 @@ def _methods(spec: PluginSpec) -> tuple[str, ...]:
         return ("score_all",) if spec.population else ("score",)
     if isinstance(spec, RuleSpec):
         return ("judge_all",) if spec.looks_at == "population" else ("judge",)
-    return {"selector": ("select",), "engine": ("start", "close"), "exporter": ("__call__",)}[spec.kind]
+    others = {"selector": ("select",), "optimizer": ("improve",), "exporter": ("__call__",)}
+    return others.get(spec.kind, ("start", "close"))

@@ -38,6 +38,7 @@ from evoagent.plugins.specs import (
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
+    OptimizerSpec,
     PluginSpec,
     RuleSpec,
     ScorerSpec,
@@ -174,6 +175,8 @@ class PluginManager:
     def get(self, kind: Literal["rule"], name: str) -> RuleSpec: ...
     @overload
     def get(self, kind: Literal["selector"], name: str) -> SelectorSpec: ...
+    @overload
+    def get(self, kind: Literal["optimizer"], name: str) -> OptimizerSpec: ...
     @overload
     def get(self, kind: Literal["engine"], name: str) -> EngineSpec: ...
     @overload

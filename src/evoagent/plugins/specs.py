@@ -89,6 +89,13 @@ class SelectorSpec(PluginSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerSpec(PluginSpec):
+    """Improves a stage's operators between two rounds."""
+
+    kind: ClassVar[str] = "optimizer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec(PluginSpec):
     """An engine. The factory takes (model: ModelConfig, source: ResolvedModel, config).
 

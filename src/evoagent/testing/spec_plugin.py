@@ -39,6 +39,11 @@ class SpecPlugin:
         return self._of("selector")
 
     @hookimpl
+    def evoagent_optimizers(self) -> Iterable[Any]:
+        """The optimizers among them."""
+        return self._of("optimizer")
+
+    @hookimpl
     def evoagent_engines(self) -> Iterable[Any]:
         """The engines among them."""
         return self._of("engine")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evoagent.config import RunConfig
+from evoagent.config import ONLY_STAGE, RunConfig
 from evoagent.errors import UserError
 from evoagent.ledger.store import PAGE, Store
 from evoagent.models.engines.scripted import Script, ScriptedEngine
@@ -216,7 +216,7 @@ def _collect(store: Store, run_id: str, requests: tuple[Request, ...], summary: 
         figures=store.figures(run_id),
         requests=requests,
         summary=summary,
-        rows=tuple(store.dataset(run_id)),
+        rows=tuple(store.dataset(run_id, ONLY_STAGE)),
     )
 
 
