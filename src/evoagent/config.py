@@ -158,10 +158,12 @@ class EvolverConfig(Strict):
 
 
 class CriticConfig(Strict):
-    """Which scorers run, and whether hopeless candidates are spared the responder."""
+    """Which scorers run, how many responses a candidate gets, and whether hopeless ones are spared the responder."""
 
     scorers: list[Use] = Field(default_factory=list)
     screen: bool = True
+    responses: int = Field(1, ge=1, le=64)
+    response_selector: Use = PluginUse(name="first")
 
 
 class EliminatorConfig(Strict):
@@ -256,6 +258,10 @@ class RunConfig(Strict):
         lacking = [stage.name for stage in self.stages if (stage.evolver or self.evolver) is None]
         if lacking:
             raise ValueError(f"stages: `{lacking[0]}` has no `evolver`, and there is none beside `stages`")
+        responder = self.models.resolve("responder")
+        greedy = responder is not None and responder.sampling is not None and responder.sampling.temperature == 0
+        if greedy and any(stage.critic.responses > 1 for stage in self.plan):
+            raise ValueError("critic.responses: all would be alike, since models.responder.sampling.temperature is 0")
         return self
 
     @property

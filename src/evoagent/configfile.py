@@ -231,6 +231,10 @@ def _uses(data: Any) -> Iterator[_Named]:
         location, found = _stage_section(data, stage, "eliminator")
         if "selector" in found:
             yield from _use((*location, "selector"), "selector", found["selector"], stage)
+        location, found = _stage_section(data, stage, "critic")
+        if "response_selector" in found:
+            selector = found["response_selector"]
+            yield from _use((*location, "response_selector"), "response-selector", selector, stage)
         stages = data.get("stages")
         own = stages[stage] if isinstance(stages, list) and stages and isinstance(stages[stage], dict) else {}
         if own.get("optimizer") is not None:

@@ -54,7 +54,8 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
     check_output(target)
     with reading(directory) as (store, record):
-        return target, export(store.dataset(record.id, record.last_stage), format, target, convert)
+        rows = store.dataset(record.id, record.last_stage, responses=spec.responses)
+        return target, export(rows, format, target, convert)
 
 
 def _named(convert: Exporter, format: str, of: str) -> Exporter:
@@ -62,11 +63,13 @@ def _named(convert: Exporter, format: str, of: str) -> Exporter:
     if not of:
         return convert
 
-    def call(row: Row) -> Mapping[str, Any]:
+    def call(row: Row) -> Mapping[str, Any] | None:
         who = f"exporter `{format}` of {of}, row {row['id']}"
         try:
             with stdout_to_stderr():
                 found = convert(row)
+            if found is None:
+                return None
             if not isinstance(found, Mapping):
                 raise TypeError(f"returned {shown(found)}, expected a mapping")
             plain: dict[str, Any] = json.loads(json.dumps(dict(found), allow_nan=False))

@@ -27,7 +27,7 @@ from evoagent.operators.base import Operator
 from evoagent.operators.optimizer import Optimizer
 from evoagent.rules.base import PopulationRule, Rule
 from evoagent.scorers.base import PopulationScorer, Scorer
-from evoagent.selectors.base import Selector
+from evoagent.selectors.base import ResponseSelector, Selector
 from evoagent.stopping import Standing
 
 SEEDS_FOR_RULES = 2000  # what a rule may learn from: enough for any of them, and bounded
@@ -149,6 +149,15 @@ class LoadedSelector(Loaded):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedResponseSelector(Loaded):
+    """A response selector."""
+
+    kind = "response selector"
+
+    plugin: ResponseSelector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedOptimizer(Loaded):
     """An optimizer."""
 
@@ -171,6 +180,7 @@ class LoadedStage:
     scorers: Sequence[LoadedScorer]
     rules: Sequence[LoadedRule]
     selector: LoadedSelector
+    response_selector: LoadedResponseSelector
     optimizer: LoadedOptimizer | None = None
     remake: Callable[[str, Mapping[str, Any]], LoadedOperator]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def trace(directory: Path, id: str | None, row: int | None) -> dict[str, Any]:
     Returns:
         {"id", "run", "seed": {...}, "steps": [{"parent_id", "kept": candidate or None, "others": [candidates]}, ...]},
         the steps in order of round. A candidate has id, stage, round, operator, instruction, input, response, scores,
-        verdict, and `mates`: the further parents of a crossover.
+        verdict, `responses`: all of them where there were several, and `mates`: the further parents of a crossover.
 
     Raises:
         UserError: no such run or row.
@@ -43,7 +44,10 @@ def trace(directory: Path, id: str | None, row: int | None) -> dict[str, Any]:
             next_id = following[0].candidate.id if following and not isinstance(following, Instruction) else None
             children = store.children(record.id, member_id)
             if children:
-                shown = [_describe(stored, verdict) for stored, verdict in children]
+                several = store.responses(record.id, [stored.candidate.id for stored, _ in children])
+                shown = [
+                    _describe(stored, verdict, several.get(stored.candidate.id, [])) for stored, verdict in children
+                ]
                 kept = next((item for item in shown if item["id"] == next_id), None)
                 steps.append({"parent_id": member_id, "kept": kept, "others": [i for i in shown if i["id"] != next_id]})
     return {
@@ -94,7 +98,9 @@ def _line(store: Store, record: RunRecord, id: str) -> list[Member]:
     return line[::-1]
 
 
-def _describe(stored: StoredCandidate, verdict: Verdict | None) -> dict[str, Any]:
+def _describe(
+    stored: StoredCandidate, verdict: Verdict | None, responses: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     candidate = stored.candidate
     return {
         "id": candidate.id,
@@ -107,6 +113,7 @@ def _describe(stored: StoredCandidate, verdict: Verdict | None) -> dict[str, Any
         "instruction": candidate.instruction,
         "input": candidate.input,
         "response": candidate.response,
+        "responses": list(responses),
         "scores": {name: score.value for name, score in candidate.scores.items()},
         "data": dict(candidate.data),
         "score_reasons": {name: score.reason for name, score in candidate.scores.items() if score.value is None},
@@ -162,7 +169,10 @@ def _title(item: dict[str, Any]) -> str:
 def _response(item: dict[str, Any], by: int) -> list[str]:
     """The response on one line, so that a rule on responses can be followed."""
     text = " ".join(item["response"].split())
-    return [" " * by + f"answered: {shortened(text, RESPONSE_CHARACTERS)}"] if text else []
+    if not text:
+        return []
+    several = f" (the best of {len(item['responses'])})" if item["responses"] else ""
+    return [" " * by + f"answered{several}: {shortened(text, RESPONSE_CHARACTERS)}"]
 
 
 def _indent(instruction: str, input: str, by: int = 3) -> str:

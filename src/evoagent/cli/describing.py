@@ -17,6 +17,7 @@ _PLACES = {
     "scorer": "critic.scorers: [{}]",
     "rule": "eliminator.rules: [{}]",
     "selector": "eliminator.selector: {}",
+    "response-selector": "critic.response_selector: {}",
     "optimizer": "optimizer: {}",
     "engine": "models.evolver.engine: {}",
     "exporter": "evoagent export RUN --format {}",

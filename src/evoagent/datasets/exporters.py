@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +17,7 @@ from evoagent.records import join_prompt
 from evoagent.text import read_text
 
 Row = Mapping[str, Any]
-Exporter = Callable[[Row], Mapping[str, Any]]
+Exporter = Callable[[Row], Mapping[str, Any] | None]
 
 
 def to_alpaca(row: Row) -> dict[str, Any]:
@@ -42,6 +44,24 @@ def to_parquet(row: Row) -> dict[str, Any]:
     return dict(row)
 
 
+def to_pairs(row: Row) -> dict[str, Any] | None:
+    """`prompt`, `chosen` and `rejected`: the response that was kept and the worst of the others; None without one."""
+    kept = next((item for item in row["responses"] if item["kept"]), None)
+    if kept is None:
+        return None
+    best = _rank(kept)
+    worse = [item for item in row["responses"] if _rank(item) < best and item["response"] != kept["response"]]
+    if not worse:
+        return None
+    rejected = min(worse, key=_rank)
+    prompt = join_prompt(row["instruction"], row.get("input"))
+    return {"prompt": prompt, "chosen": kept["response"], "rejected": rejected["response"]}
+
+
+def _rank(response: Mapping[str, Any]) -> float:
+    return -math.inf if response["rank"] is None else float(response["rank"])
+
+
 def alpaca() -> Exporter:
     """Factory of the exporter `alpaca`."""
     return to_alpaca
@@ -57,6 +77,11 @@ def messages() -> Exporter:
     return to_messages
 
 
+def pairs() -> Exporter:
+    """Factory of the exporter `pairs`."""
+    return to_pairs
+
+
 def parquet() -> Exporter:
     """Factory of the exporter `parquet`."""
     return to_parquet
@@ -66,6 +91,7 @@ EXPORTERS: Mapping[str, Callable[[], Exporter]] = {
     "alpaca": alpaca,
     "sharegpt": sharegpt,
     "messages": messages,
+    "pairs": pairs,
     "parquet": parquet,
 }
 
@@ -76,6 +102,11 @@ _ALPACA = {"columns": {"prompt": "instruction", "query": "input", "response": "o
 _DESCRIPTIONS: Mapping[str, Mapping[str, Any]] = {
     "alpaca": {"formatting": "alpaca", **_ALPACA},
     "parquet": {"formatting": "alpaca", **_ALPACA},
+    "pairs": {
+        "formatting": "alpaca",
+        "ranking": True,
+        "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    },
     "sharegpt": {
         "formatting": "sharegpt",
         "columns": {"messages": "conversations"},
@@ -96,9 +127,9 @@ _DESCRIPTIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None = None) -> int:
-    """Writes rows of a dataset (see `write_dataset`) to the file `out` as training data, and returns their number.
+    """Writes rows of a dataset (see `write_dataset`) to the file `out` as training data; returns how many were written.
 
-    A `.json` file becomes an array, every other an object a line, `parquet` a Parquet file. For the four formats
+    A `.json` file becomes an array, every other an object a line, `parquet` a Parquet file. For the formats
     of `EXPORTERS` an entry with the file's stem as its name is put into `dataset_info.json` beside it; the other
     entries there stay.
 
@@ -127,9 +158,9 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
     if info is not None:
         targets.append(out.parent / INFO)
     with replacing(*targets) as (data, *description):
-        tally = Tally()
+        tally, written = Tally(), Counter[str]()
         with spooled(chain([first], iterator), out.parent, tally) as complete:
-            converted = map(convert, complete)
+            converted = _counted(map(convert, complete), written)
             if format == "parquet":
                 write_parquet(data, converted, sorted(tally.scores))
             else:
@@ -138,7 +169,17 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
         if info is not None:
             text = json.dumps(info, ensure_ascii=False, indent=2)
             description[0].write_text(text + "\n", encoding="utf-8", newline="\n")
-    return tally.rows
+        if not written.total():
+            raise DataError(f"{out}: no row has two responses of which one is better; set critic.responses above 1")
+    return written.total()
+
+
+def _counted(rows: Iterable[Mapping[str, Any] | None], written: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    """Those that are rows, counted."""
+    for row in rows:
+        if row is not None:
+            written["rows"] += 1
+            yield row
 
 
 def _write_json(file: IO[str], rows: Iterable[Mapping[str, Any]], array: bool) -> None:

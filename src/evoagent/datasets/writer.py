@@ -30,6 +30,8 @@ COLUMNS = (
     "responder",
 )
 
+RESPONSES = "responses"  # all of them, for exporters that ask for it; no column of the dataset
+
 _ROW_GROUP = 4096  # rows of a Parquet row group, and of what is in memory at once
 
 # Valid inside JSON text, but line ends for readers that split on all of Unicode's.
@@ -72,7 +74,7 @@ def spooled(rows: Iterable[Mapping[str, Any]], folder: Path, tally: Tally) -> It
 
 
 def _normal(row: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(row) - set(COLUMNS))
+    unknown = sorted(set(row) - {*COLUMNS, RESPONSES})
     if unknown:
         raise ValueError(f"row {row.get('id')!r} has columns that a dataset has not: {', '.join(unknown)}")
     scores = {str(name): _finite(value) for name, value in sorted((row.get("scores") or {}).items())}
@@ -90,6 +92,7 @@ def _normal(row: Mapping[str, Any]) -> dict[str, Any]:
         "data": _storable(json.dumps(row["data"], ensure_ascii=False)) if row.get("data") else None,
         "model": _storable(row.get("model")),
         "responder": _storable(row.get("responder")),
+        **({RESPONSES: row[RESPONSES]} if RESPONSES in row else {}),
     }
 
 

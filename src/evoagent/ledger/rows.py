@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,10 +47,29 @@ class NewCandidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """One of several responses of a candidate.
+
+    Attributes:
+        scores: value or None, by scorer.
+        rank: how good the response selector finds it, higher is better; None for not at all.
+        kept: it is the candidate's response.
+    """
+
+    response: str
+    finish_reason: str
+    responder: str
+    scores: Mapping[str, float | None]
+    rank: float | None
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Critique:
     """What the critic adds to a candidate. `verdict` is set if screening has rejected it already.
 
     Attributes:
+        responses: all of them, in the order in which they were drawn, where it has several.
         data: all that is attached to the candidate by then.
     """
 
@@ -61,6 +80,7 @@ class Critique:
     scores: Mapping[str, Score] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     verdict: Verdict | None = None
+    responses: Sequence[Response] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +202,24 @@ def stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[
         data=row["data"],
     )
     return StoredCandidate(candidate, row["position"], row["reason"], row["error"], row["responder"])
+
+
+def response_rows(run_id: str, candidate_id: str, responses: Sequence[Response]) -> list[dict[str, Any]]:
+    """Rows of the table of responses."""
+    return [
+        {
+            "run_id": run_id,
+            "candidate_id": candidate_id,
+            "number": number,
+            "response": item.response,
+            "finish_reason": item.finish_reason,
+            "responder": item.responder,
+            "scores": dict(item.scores),
+            "rank": item.rank,
+            "kept": item.kept,
+        }
+        for number, item in enumerate(responses)
+    ]
 
 
 def score_rows(run_id: str, candidate_id: str, scores: Mapping[str, Score]) -> list[dict[str, Any]]:

@@ -117,6 +117,21 @@ candidates = Table(
     Index("candidates_by_parent", "run_id", "parent_id"),
 )
 
+# All responses of a candidate that has several; the one that was kept is also in `candidates`.
+responses = Table(
+    "responses",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("candidate_id", String(16), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("response", Text, nullable=False),
+    Column("finish_reason", String(16), nullable=False),
+    Column("responder", Text, nullable=False),
+    Column("scores", JSON, nullable=False),  # value or null, by scorer
+    Column("rank", Float),  # how good the response selector finds it
+    Column("kept", Boolean, nullable=False),
+)
+
 scores = Table(
     "scores",
     metadata,

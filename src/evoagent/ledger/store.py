@@ -34,6 +34,7 @@ from evoagent.ledger.rows import (
     candidate_row,
     instruction,
     instruction_row,
+    response_rows,
     score_rows,
     stored,
 )
@@ -269,6 +270,8 @@ class Store:
                 )
             rows = [row for critique in critiques for row in score_rows(run_id, critique.candidate_id, critique.scores)]
             self.database.insert(connection, schema.scores, rows)
+            rows = [row for item in critiques for row in response_rows(run_id, item.candidate_id, item.responses)]
+            self.database.insert(connection, schema.responses, rows)
             screened = {critique.candidate_id: critique.verdict for critique in critiques if critique.verdict}
             self._insert_verdicts(connection, run_id, round, screened)
 
@@ -413,14 +416,19 @@ class Store:
             row = connection.execute(query.limit(1)).first()
         return (total, row[0], row[1]) if row else (0, "", 0)
 
-    def dataset(self, run_id: str, stage: str) -> Iterator[dict[str, Any]]:
-        """The survivors of `stage` as rows of the dataset, in order of round and position."""
+    def dataset(self, run_id: str, stage: str, *, responses: bool = False) -> Iterator[dict[str, Any]]:
+        """The survivors of `stage` as rows of the dataset, in order of round and position.
+
+        Args:
+            responses: each row has all of its responses too; an empty list where there was one only.
+        """
         place, last = tuple_(schema.candidates.c.round, schema.candidates.c.position), (0, -1)
         while True:
             query = _kept(run_id, stage).where(place > last).limit(PAGE)
             with self.database.transaction() as connection:
                 rows = connection.execute(query).mappings().all()
                 scores = self._scores(connection, run_id, [row["id"] for row in rows])
+                others = self._responses(connection, run_id, [row["id"] for row in rows]) if responses else {}
             for row in rows:
                 yield {
                     "id": row["id"],
@@ -435,6 +443,7 @@ class Store:
                     "data": row["data"],
                     "model": row["model"],
                     "responder": row["responder"] or "",
+                    **({"responses": others.get(row["id"], [])} if responses else {}),
                 }
             if len(rows) < PAGE:
                 return
@@ -445,6 +454,21 @@ class Store:
         query = _kept(run_id, stage).with_only_columns(schema.candidates.c.id).offset(row - 1).limit(1)
         with self.database.transaction() as connection:
             return connection.scalar(query)
+
+    def responses(self, run_id: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Of candidates with several responses all of these, in the order in which they were drawn, as mappings."""
+        with self.database.transaction() as connection:
+            return self._responses(connection, run_id, ids)
+
+    def _responses(self, connection: Connection, run_id: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        table = schema.responses
+        found: dict[str, list[dict[str, Any]]] = {}
+        for start in range(0, len(ids), PAGE):
+            query = select(table).where(table.c.run_id == run_id, table.c.candidate_id.in_(ids[start : start + PAGE]))
+            for row in connection.execute(query.order_by(table.c.candidate_id, table.c.number)).mappings():
+                shown = {name: row[name] for name in ("response", "finish_reason", "scores", "rank", "kept")}
+                found.setdefault(row["candidate_id"], []).append(shown)
+        return found
 
     def rounds(self, run_id: str) -> int:
         """The last round that has candidates; 0 before the first."""

@@ -5,20 +5,25 @@ Candidates that a rule rejects for their text alone are spared the responder and
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
+from evoagent.errors import RequestError
 from evoagent.failures import explain
-from evoagent.ledger.rows import Critique, StoredCandidate
-from evoagent.models.roles import Scope
+from evoagent.ledger.rows import Critique, Response, StoredCandidate
+from evoagent.models.requests import Completion
+from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.previews import preview
+from evoagent.nodes.ranks import rank
 from evoagent.nodes.rules import ERROR, judge, stillborn
 from evoagent.nodes.scores import score, score_all
-from evoagent.records import Score, Verdict
+from evoagent.records import Candidate, Score, Verdict
 from evoagent.state import EvolutionContext, EvolutionState, LoadedRule
 
 
@@ -81,18 +86,58 @@ async def _criticise(stored: StoredCandidate, context: EvolutionContext, screeni
     if verdict is not None:
         return Critique(candidate.id, verdict=verdict)
     if stored.brings_response:
-        answered, responder = candidate, stored.responder
+        answered, responder = [candidate], stored.responder
     else:
-        answer = await models.responder.generate(candidate.prompt_text)
-        answered = replace(candidate, response=answer.text.strip(), response_finish_reason=answer.finish_reason)
-        responder = context.dispatcher.identity("responder")
+        answered, responder = await _answer(candidate, models, context), context.dispatcher.identity("responder")
+    scored = [await _score(item, models, context) for item in answered]
+    ranks = await rank(scored, models, context)
+    best = max(range(len(scored)), key=lambda number: (-math.inf if ranks[number] is None else ranks[number], -number))
+    kept = scored[best]
+    responses = [
+        Response(
+            response=item.response,
+            finish_reason=item.response_finish_reason,
+            responder=responder or "",
+            scores={name: found.value for name, found in item.scores.items()},
+            rank=ranks[number],
+            kept=number == best,
+        )
+        for number, item in enumerate(scored)
+    ]
+    return Critique(
+        candidate.id,
+        kept.response,
+        kept.response_finish_reason,
+        responder,
+        kept.scores,
+        kept.data,
+        responses=responses if len(responses) > 1 else (),
+    )
+
+
+async def _answer(candidate: Candidate, models: Models, context: EvolutionContext) -> list[Candidate]:
+    """The candidate with each of its responses; a response that could not be had is missing, unless all are."""
+    wanted = context.stage.config.critic.responses
+    asked = (models.responder.generate(candidate.prompt_text) for _ in range(wanted))
+    found = await asyncio.gather(*asked, return_exceptions=wanted > 1)
+    answers = [answer for answer in found if isinstance(answer, Completion)]
+    for error in found:
+        if isinstance(error, BaseException) and not (isinstance(error, RequestError) and answers):
+            raise error
+    return [
+        replace(candidate, response=answer.text.strip(), response_finish_reason=answer.finish_reason)
+        for answer in answers
+    ]
+
+
+async def _score(candidate: Candidate, models: Models, context: EvolutionContext) -> Candidate:
     scores: dict[str, Score] = {}
     for scorer in context.scorers:
         if not scorer.population:
-            found = await score(scorer, answered, models, context.dispatcher, context.failures)
+            found = await score(scorer, candidate, models, context.dispatcher, context.failures)
             scores[scorer.name] = found
-            answered = replace(answered, data={**answered.data, **found.data})
-    return Critique(candidate.id, answered.response, answered.response_finish_reason, responder, scores, answered.data)
+            candidate = replace(candidate, data={**candidate.data, **found.data})
+    return replace(candidate, scores=scores)
 
 
 async def _score_population(context: EvolutionContext, round: int, only: Collection[str] | None = None) -> None:

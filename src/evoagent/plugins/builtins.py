@@ -13,6 +13,7 @@ from evoagent.plugins.specs import (
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
+    ResponseSelectorSpec,
     RuleSpec,
     ScorerSpec,
     SelectorSpec,
@@ -186,6 +187,7 @@ def _response_rules() -> Iterator[RuleSpec]:
 def evoagent_selectors() -> Iterator[SelectorSpec]:
     """The selectors."""
     from evoagent.selectors.by_score import ThresholdConfig, TopConfig
+    from evoagent.selectors.responses import BestConfig
 
     yield SelectorSpec(
         name="all", factory=lazy("evoagent.selectors.by_score:All"), summary="everything that no rule rejects"
@@ -201,6 +203,15 @@ def evoagent_selectors() -> Iterator[SelectorSpec]:
         factory=lazy("evoagent.selectors.by_score:Top"),
         config=TopConfig,
         summary="the best share or number by a score",
+    )
+    yield ResponseSelectorSpec(
+        name="first", factory=lazy("evoagent.selectors.responses:First"), summary="the first of several responses"
+    )
+    yield ResponseSelectorSpec(
+        name="best",
+        factory=lazy("evoagent.selectors.responses:Best"),
+        config=BestConfig,
+        summary="the best of several responses by a score",
     )
 
 
@@ -268,6 +279,12 @@ def evoagent_exporters() -> Iterator[ExporterSpec]:
         ("sharegpt", "conversations of a human and a gpt turn", ".jsonl"),
         ("messages", "messages of a user and an assistant turn", ".jsonl"),
         ("parquet", "every column, in a Parquet file", ".parquet"),
+    )
+    yield ExporterSpec(
+        name="pairs",
+        factory=lazy("evoagent.datasets.exporters:pairs"),
+        summary="prompt, chosen and rejected, where there were several responses",
+        responses=True,
     )
     for name, summary, suffix in formats:
         yield ExporterSpec(

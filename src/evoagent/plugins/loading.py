@@ -14,6 +14,7 @@ from evoagent.state import (
     Loaded,
     LoadedOperator,
     LoadedOptimizer,
+    LoadedResponseSelector,
     LoadedRule,
     LoadedScorer,
     LoadedSelector,
@@ -31,6 +32,7 @@ def _uses(stage: Stage) -> Iterable[tuple[str, PluginUse]]:
     yield from (("scorer", use) for use in stage.critic.scorers)
     yield from (("rule", use) for use in stage.eliminator.rules)
     yield "selector", stage.eliminator.selector
+    yield "response-selector", stage.critic.response_selector
     if stage.optimizer is not None:
         yield "optimizer", stage.optimizer
 
@@ -56,6 +58,7 @@ def load_stage(stage: Stage, manager: PluginManager, identities: Iterable[str]) 
         scorers=[load_scorer(manager, use) for use in stage.critic.scorers],
         rules=[_rule(manager, use) for use in stage.eliminator.rules],
         selector=_selector(manager, stage.eliminator.selector),
+        response_selector=_response_selector(manager, stage.critic.response_selector),
         optimizer=None if optimizer is None else _optimizer(manager, optimizer),
         remake=remake,
     )
@@ -68,6 +71,7 @@ def versions(stages: Iterable[LoadedStage]) -> dict[str, str]:
     for stage in stages:
         prefix = f"{stage.name}: " if len(stages) > 1 else ""
         plugins: list[Loaded] = [*stage.operators.values(), *stage.scorers, *stage.rules, stage.selector]
+        plugins += [stage.response_selector] if stage.config.critic.responses > 1 else []
         plugins += [stage.optimizer] if stage.optimizer is not None else []
         found |= {f"{prefix}{each.kind} {each.name}": each.version for each in plugins}
     return found
@@ -115,6 +119,14 @@ def _selector(manager: PluginManager, use: PluginUse) -> LoadedSelector:
     plugin = manager.create(spec, params)
     version = version_of(plugin, spec, manager.source(spec), params)
     return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
+
+
+def _response_selector(manager: PluginManager, use: PluginUse) -> LoadedResponseSelector:
+    spec = manager.get("response-selector", use.name)
+    params = directed(spec, use.params, manager)
+    plugin = manager.create(spec, params)
+    version = version_of(plugin, spec, manager.source(spec), params)
+    return LoadedResponseSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
 
 
 def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -> dict[str, Any]:

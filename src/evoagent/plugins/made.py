@@ -45,5 +45,5 @@ def _methods(spec: PluginSpec) -> tuple[str, ...]:
         return ("score_all",) if spec.population else ("score",)
     if isinstance(spec, RuleSpec):
         return ("judge_all",) if spec.looks_at == "population" else ("judge",)
-    others = {"selector": ("select",), "optimizer": ("improve",), "exporter": ("__call__",)}
-    return others.get(spec.kind, ("start", "close"))
+    others = {"selector": "select", "response-selector": "rank", "optimizer": "improve", "exporter": "__call__"}
+    return (others[spec.kind],) if spec.kind in others else ("start", "close")

@@ -40,6 +40,7 @@ from evoagent.plugins.specs import (
     OperatorSpec,
     OptimizerSpec,
     PluginSpec,
+    ResponseSelectorSpec,
     RuleSpec,
     ScorerSpec,
     SelectorSpec,
@@ -175,6 +176,8 @@ class PluginManager:
     def get(self, kind: Literal["rule"], name: str) -> RuleSpec: ...
     @overload
     def get(self, kind: Literal["selector"], name: str) -> SelectorSpec: ...
+    @overload
+    def get(self, kind: Literal["response-selector"], name: str) -> ResponseSelectorSpec: ...
     @overload
     def get(self, kind: Literal["optimizer"], name: str) -> OptimizerSpec: ...
     @overload

@@ -89,6 +89,13 @@ class SelectorSpec(PluginSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseSelectorSpec(SelectorSpec):
+    """Chooses among several responses to one instruction; yielded by the hook of selectors."""
+
+    kind: ClassVar[str] = "response-selector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSpec(PluginSpec):
     """Improves a stage's operators between two rounds."""
 
@@ -114,8 +121,13 @@ class EngineSpec(PluginSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(PluginSpec):
-    """A training format. The factory returns a function of a row of the dataset to a JSON-able mapping."""
+    """A training format. The factory returns a function of a row of the dataset to a JSON-able mapping.
+
+    Attributes:
+        responses: rows have all of their responses, under `responses`; the function may return None for none.
+    """
 
     kind: ClassVar[str] = "exporter"
 
     suffix: str = ".jsonl"
+    responses: bool = False

@@ -1,4 +1,4 @@
-"""A selector chooses among the candidates that no rule has rejected."""
+"""A selector chooses among the candidates that no rule has rejected; a response selector among the responses of one."""
 
 from __future__ import annotations
 
@@ -31,3 +31,18 @@ class Selector(ABC):
         The ledger, the round's event and the dataset card show them as NAME.FIGURE.
         """
         return {}
+
+
+class ResponseSelector(ABC):
+    """Chooses among several responses to one instruction; thousands of calls run at once."""
+
+    @abstractmethod
+    async def rank(self, answered: Sequence[Candidate], models: Models) -> Sequence[float | None]:
+        """Return how good each response is, in order: the highest is kept, of equals the first.
+
+        None is for a response that is no good at all: it is kept only where all are. Two responses of different rank
+        make a preference pair; equals do not.
+
+        Args:
+            answered: the candidate with each of its responses, and that one's scores and data.
+        """

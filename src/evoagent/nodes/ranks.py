@@ -1,0 +1,40 @@
+"""Asking the response selector which of several responses is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evoagent.errors import EngineError, LedgerError, UserError
+from evoagent.failures import explain, finite, shown
+from evoagent.models.roles import Models
+from evoagent.records import Candidate
+from evoagent.state import EvolutionContext
+
+
+async def rank(answered: Sequence[Candidate], models: Models, context: EvolutionContext) -> list[float | None]:
+    """A rank for each of `answered`; where the selector fails all are equal, so that the first is kept."""
+    if len(answered) < 2:
+        return [0.0] * len(answered)
+    selector = context.stage.response_selector
+    context.failures.called(selector.title)
+    method = selector.plugin.rank
+    try:
+        found = await context.dispatcher.guard(selector.title, method, list(answered), models, limited=selector.strange)
+        return _checked(found, len(answered))
+    except (EngineError, LedgerError, UserError):
+        raise
+    except Exception as error:
+        context.failures.failed(selector.title, explain(error))
+        return [0.0] * len(answered)
+
+
+def _checked(found: object, count: int) -> list[float | None]:
+    if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != count:
+        raise TypeError(f"returned {shown(found)}, expected a list of one number or None for each of {count} responses")
+    ranks: list[float | None] = []
+    for value in found:
+        number = None if value is None else finite(value)
+        if value is not None and number is None:
+            raise ValueError(f"returned the rank {shown(value)}, expected a finite number or None")
+        ranks.append(number)
+    return ranks
