@@ -46,7 +46,7 @@ def to_parquet(row: Row) -> dict[str, Any]:
 
 def to_pairs(row: Row) -> dict[str, Any] | None:
     """`prompt`, `chosen` and `rejected`: the response that was kept and the worst of the others; None without one."""
-    kept = next((item for item in row["responses"] if item["kept"]), None)
+    kept = next((item for item in row.get("responses", ()) if item["kept"]), None)
     if kept is None:
         return None
     best = _rank(kept)
@@ -91,7 +91,6 @@ EXPORTERS: Mapping[str, Callable[[], Exporter]] = {
     "alpaca": alpaca,
     "sharegpt": sharegpt,
     "messages": messages,
-    "pairs": pairs,
     "parquet": parquet,
 }
 
