@@ -23,7 +23,16 @@ if TYPE_CHECKING:
         UserError,
     )
     from evoagent.models.engines.base import Engine, Lane
-    from evoagent.models.requests import Completion, Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest
+    from evoagent.models.requests import (
+        Choice,
+        ChooseRequest,
+        Completion,
+        Embedding,
+        EmbedRequest,
+        GenerateRequest,
+        Loss,
+        LossRequest,
+    )
     from evoagent.models.roles import Models
     from evoagent.operators.base import Operator
     from evoagent.operators.extraction import Extraction, extract
@@ -67,6 +76,8 @@ _NAMES = {
     ),
     "evoagent.models.engines.base": ("Engine", "Lane"),
     "evoagent.models.requests": (
+        "Choice",
+        "ChooseRequest",
         "Completion",
         "EmbedRequest",
         "Embedding",
@@ -99,6 +110,8 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Candidate",
+    "Choice",
+    "ChooseRequest",
     "Completion",
     "ConfigError",
     "DataError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from evoagent.failures import is_storable
 
 ROLES = ("evolver", "responder", "judge", "scorer", "embedder")
+"""The roles that are built in; a configuration may name more."""
+
+ROLE_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+NO_ROLES = ("draw", "scoped")
+"""What `Models` has beside its roles."""
 
 
 class Strict(BaseModel):
@@ -107,8 +113,14 @@ class SeedsConfig(Strict):
 
 
 class ModelsConfig(Strict):
-    """The five roles. A role that is left out shares the evolver's model, but for the embedder."""
+    """The roles: five that are built in, and any that stand beside them under names of their own.
 
+    A built-in role that is left out shares the evolver's model, but for the embedder.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, RoleConfig]
     evolver: RoleConfig
     responder: RoleConfig = ModelConfig(use="evolver")
     judge: RoleConfig = ModelConfig(use="evolver")
@@ -117,23 +129,39 @@ class ModelsConfig(Strict):
 
     @model_validator(mode="after")
     def _resolvable(self) -> ModelsConfig:
-        for role in ROLES:
+        for role in self.roles[len(ROLES) :]:
+            if not re.fullmatch(ROLE_NAME, role) or role in NO_ROLES:
+                raise ValueError(
+                    f"found the role {role[:80]!r}, expected a name of lower-case letters, digits, '_' and '-' "
+                    f"that is none of {', '.join(NO_ROLES)}"
+                )
+        for role in self.roles:
             self.resolve(role)
         return self
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The built-in roles and those that are named here, whether they have a model or not."""
+        return (*ROLES, *self.__pydantic_extra__)
+
+    def given(self, role: str) -> ModelConfig | None:
+        """The settings of `role` as they are given; None where there are none."""
+        found: ModelConfig | None = getattr(self, role) if role in ROLES else self.__pydantic_extra__.get(role)
+        return found
+
     def resolve(self, role: str) -> ModelConfig | None:
-        """The settings of `role` with `use` followed, its own sampling kept; None for an absent embedder."""
-        config: ModelConfig | None = getattr(self, role)
+        """The settings of `role` with `use` followed, its own sampling kept; None for one that has no model."""
+        config = self.given(role)
         if config is None:
             return None
         sampling, seen = config.sampling, {role}
         while config.use is not None:
-            if config.use not in ROLES:
-                raise ValueError(f"{role}: `use: {config.use}` is no role; expected one of {', '.join(ROLES)}")
+            if config.use not in self.roles:
+                raise ValueError(f"{role}: `use: {config.use}` is no role; expected one of {', '.join(self.roles)}")
             if config.use in seen:
                 raise ValueError(f"{role}: `use` goes round in a circle")
             seen.add(config.use)
-            target: ModelConfig | None = getattr(self, config.use)
+            target = self.given(config.use)
             if target is None:
                 raise ValueError(f"{role}: `use: {config.use}` names a role that has no model")
             config = target

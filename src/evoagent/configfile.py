@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from evoagent.config import ROLES, PluginUse, RunConfig, Use, resolve_path
 from evoagent.errors import ConfigError, PluginError
+from evoagent.models.requests import can_answer
 from evoagent.overrides import Applied, Overrides, apply
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.project import PromptFolder
@@ -177,7 +179,7 @@ def plugin_problems(
         ]
     problems += _repeated(named)
     if config is not None:
-        problems += _unmet(named, config, manager) + _unscored(named, config)
+        problems += _unmet(named, config, manager) + _unscored(named, config) + _misspelt(named, config)
     return problems
 
 
@@ -254,8 +256,7 @@ def _use(location: Location, kind: str, item: Any, stage: int) -> Iterator[_Name
 
 def _engines(data: Any) -> Iterator[_Named]:
     models = _section(data, "models")
-    for role in ROLES:
-        item = models.get(role)
+    for role, item in models.items():
         if isinstance(item, dict) and isinstance(item.get("engine"), str):
             options = item.get("options")
             params = {str(key): value for key, value in options.items()} if isinstance(options, dict) else {}
@@ -291,13 +292,28 @@ def _unmet(named: list[_Named], config: RunConfig, manager: PluginManager) -> li
             role, _, verb = need.partition(".")
             model = config.models.resolve(role)
             if model is None or model.engine is None:
-                problems.append(Problem(location, f"{who} needs {need}, but `models.{role}` is not given"))
+                given = [name for name in config.models.roles if config.models.resolve(name) is not None]
+                hint = "" if role in ROLES else closest(role, given)
+                problems.append(Problem(location, f"{who} needs {need}, but `models.{role}` is not given{hint}"))
                 continue
             engine = engines.get(model.engine)
             verbs = manager.verbs(engine, model.options) if engine is not None else {verb}
-            if verb not in verbs:
+            if not can_answer(verbs, verb):
                 has = ", ".join(sorted(verbs)) or "nothing"
                 problems.append(Problem(location, f"{who} needs {need}, but engine `{model.engine}` has only {has}"))
+    return problems
+
+
+def _misspelt(named: list[_Named], config: RunConfig) -> list[Problem]:
+    """Roles that nothing asks for and whose names are almost those of built-in roles that are not given."""
+    models = config.models
+    asked = {need.partition(".")[0] for item in named if item.spec is not None for need in item.spec.needs}
+    asked |= {model.use for role in models.roles if (model := models.given(role)) is not None and model.use}
+    problems = []
+    for role in models.roles:
+        near = get_close_matches(role, set(ROLES) - models.model_fields_set, n=1, cutoff=0.85)
+        if near and role not in asked and role not in ROLES and role.isalpha():
+            problems.append(Problem(("models", role), f"no plugin asks for this role; did you mean `{near[0]}`?"))
     return problems
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evoagent.config import ROLES
 from evoagent.validation import Location, Problem, closest, shown
 from evoagent.yamltext import YamlError, parse
 
@@ -110,7 +109,7 @@ def _key(node: Any, step: str) -> str | int:
 
 def _opened(value: Any, location: Location, following: str) -> Any:
     """What a further key can go into, where a name or nothing stands now."""
-    shares_role = len(location) == 2 and location[0] == "models" and location[1] in ROLES
+    shares_role = len(location) == 2 and location[0] == "models"
     if value is None:
         shared = shares_role and location[1] not in ("evolver", "embedder") and following in ("use", "sampling")
         return {"use": "evolver"} if shared else {}

@@ -17,7 +17,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 from evoagent import __version__
-from evoagent.config import ROLES, ModelConfig, ModelsConfig, RunConfig
+from evoagent.config import ModelConfig, ModelsConfig, RunConfig
 from evoagent.datasets.card import CardFacts, ModelFact
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.datasets.writer import write_dataset
@@ -29,7 +29,7 @@ from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
-from evoagent.models.requests import Sampling
+from evoagent.models.requests import Sampling, can_answer
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.loading import load_stage, used_specs, versions
@@ -37,6 +37,7 @@ from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import PluginSpec
 from evoagent.rundir import EVENTS, LEDGER, ChosenRun, Resume, check_directory, choose_run, locked
 from evoagent.state import EvolutionContext, LoadedStage
+from evoagent.validation import closest
 from evoagent.watchdog import Watchdog
 
 SMALL_MODEL = 1_000_000_000
@@ -72,7 +73,7 @@ def load_models(config: ModelsConfig, base: Path, manager: PluginManager) -> lis
     plugins: dict[str, str] = {}
     sources: dict[str, ResolvedModel] = {}
     found: list[Model] = []
-    for role in ROLES:
+    for role in config.roles:
         settings = config.resolve(role)
         if settings is None:
             continue
@@ -118,9 +119,10 @@ def check_capabilities(models: list[Model], specs: list[PluginSpec]) -> None:
         for need in spec.needs:
             role, _, verb = need.partition(".")
             if role not in engines:
-                raise ConfigError(f"{spec.kind} `{spec.name}` needs {need}, but models.{role} is not configured")
+                hint = closest(role, engines)
+                raise ConfigError(f"{spec.kind} `{spec.name}` needs {need}, but models.{role} is not configured{hint}")
             model = engines[role]
-            if verb not in model.engine.capabilities:
+            if not can_answer(model.engine.capabilities, verb):
                 has = ", ".join(sorted(model.engine.capabilities)) or "nothing"
                 raise ConfigError(
                     f"{spec.kind} `{spec.name}` needs {need}, but engine `{model.config.engine}` of models.{role} "

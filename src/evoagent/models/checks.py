@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 from evoagent.errors import EngineError
 from evoagent.failures import is_storable, shown, storable
 from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
     Completion,
     Embedding,
     EmbedRequest,
@@ -20,11 +23,13 @@ from evoagent.models.requests import (
     LossRequest,
     Request,
     Result,
-    Verb,
+    Turns,
+    verb_of,
 )
 
 MAX_CHARACTERS = 4_000_000  # of a request: no model reads more
 MAX_TOKENS = 10**7
+MAX_CHOICES = 64
 _ROLES = ("system", "user", "assistant")
 
 
@@ -40,6 +45,11 @@ def check_request(request: Request) -> None:
         _texts(target=request.target, context=request.context, joiner=request.joiner)
         if request.convention not in ("raw", "chat"):
             raise ValueError(f"convention: found {shown(request.convention)}, expected 'raw' or 'chat'")
+        if request.messages and (request.convention != "chat" or request.context):
+            raise ValueError("messages: expected convention 'chat', and no context beside them")
+        _check_turns(request.messages)
+    elif isinstance(request, ChooseRequest):
+        _check_choose(request)
     else:
         _check_generate(request)
     if request.size > MAX_CHARACTERS:
@@ -48,10 +58,7 @@ def check_request(request: Request) -> None:
 
 def _check_generate(request: GenerateRequest) -> None:
     _texts(text=request.text)
-    for role, content in request.messages:
-        if role not in _ROLES:
-            raise ValueError(f"prompt: found the role {shown(role)}, expected one of {', '.join(_ROLES)}")
-        _texts(prompt=content)
+    _check_turns(request.messages)
     if not request.messages and not request.text:
         raise ValueError("prompt: found no turn, expected at least one")
     sampling = request.sampling
@@ -66,6 +73,27 @@ def _check_generate(request: GenerateRequest) -> None:
         _texts(stop=stop)
 
 
+def _check_choose(request: ChooseRequest) -> None:
+    _check_turns(request.messages)
+    if not request.messages:
+        raise ValueError("prompt: found no turn, expected at least one")
+    if not 2 <= len(request.choices) <= MAX_CHOICES:
+        raise ValueError(f"choices: found {len(request.choices)}, expected 2 to {MAX_CHOICES}")
+    for choice in request.choices:
+        _texts(choices=choice)
+        if not choice.strip():
+            raise ValueError(f"choices: found {choice!r}, expected texts that are not empty")
+    if len(set(request.choices)) < len(request.choices):
+        raise ValueError("choices: found one twice, expected different ones")
+
+
+def _check_turns(messages: Turns) -> None:
+    for role, content in messages:
+        if role not in _ROLES:
+            raise ValueError(f"prompt: found the role {shown(role)}, expected one of {', '.join(_ROLES)}")
+        _texts(prompt=content)
+
+
 def _texts(**texts: object) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
@@ -76,12 +104,13 @@ def _texts(**texts: object) -> None:
             raise ValueError(f"{name}: found half a surrogate pair, expected a text that has a UTF-8 form") from None
 
 
-def check_result(verb: Verb, result: object) -> Result:
+def check_result(request: Request, result: object) -> Result:
     """An engine's answer in a form that can be stored.
 
     Raises:
-        EngineError: it is no answer to `verb`.
+        EngineError: it is no answer to `request`.
     """
+    verb = verb_of(request)
     try:
         if verb == "generate" and isinstance(result, Completion):
             _texts_of(result)
@@ -94,6 +123,8 @@ def check_result(verb: Verb, result: object) -> Result:
             return _loss(result)
         if verb == "embed" and isinstance(result, Embedding):
             return _embedding(result)
+        if isinstance(request, ChooseRequest) and isinstance(result, Choice):
+            return _choice(request.choices, result)
     except (TypeError, ValueError, OverflowError) as error:
         raise EngineError(f"{verb} answered with {shown(result)}: {error}") from error
     raise EngineError(f"{verb} answered with {shown(result)}, which is no answer to it")
@@ -129,3 +160,14 @@ def _embedding(result: Embedding) -> Embedding:
     if not math.isfinite(float(np.abs(found).sum())):
         raise ValueError("its vector is not finite")
     return result if found is result.vector else Embedding(found, prompt)
+
+
+def _choice(choices: Sequence[str], result: Choice) -> Choice:
+    if not isinstance(result.probabilities, Mapping) or set(result.probabilities) != set(choices):
+        raise ValueError("its answers are not the choices of the request")
+    found = [float(result.probabilities[choice]) for choice in choices]
+    total = sum(found)
+    if not (math.isfinite(total) and total > 0 and min(found) >= 0):
+        raise ValueError("its probabilities are not finite numbers from 0, with one above it")
+    (prompt,) = _counts(result.prompt_tokens)
+    return Choice({choice: value / total for choice, value in zip(choices, found, strict=True)}, prompt)

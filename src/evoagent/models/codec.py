@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evoagent.models.requests import Completion, Embedding, Loss, Result, Verb
+from evoagent.models.requests import Choice, Completion, Embedding, Loss, Result, Verb
 
 
 def encode(result: Result) -> tuple[dict[str, Any], bytes | None]:
@@ -16,6 +16,8 @@ def encode(result: Result) -> tuple[dict[str, Any], bytes | None]:
         return {"prompt_tokens": result.prompt_tokens}, result.vector.astype("<f4").tobytes()
     if isinstance(result, Completion):  # by name: `asdict` takes ten times as long
         return {name: getattr(result, name) for name in Completion.__slots__}, None
+    if isinstance(result, Choice):
+        return {"probabilities": dict(result.probabilities), "prompt_tokens": result.prompt_tokens}, None
     fields = asdict(result)
     tokens = fields.pop("tokens")
     return fields, np.asarray(tokens, dtype="<f4").tobytes() if tokens else None
@@ -25,6 +27,8 @@ def decode(verb: Verb, result: dict[str, Any], array: bytes | None) -> Result:
     """The inverse of `encode`."""
     if verb == "generate":
         return Completion(**result)
+    if verb == "choose":
+        return Choice(**result)
     values = np.frombuffer(array or b"", dtype="<f4")
     if verb == "embed":
         return Embedding(values.astype(np.float32), **result)

@@ -24,12 +24,15 @@ from evoagent.ledger.request_log import LoggedRequest, RequestLog
 from evoagent.models.accounts import Accounts
 from evoagent.models.calls import PLUGIN_SECONDS, Calls, settle
 from evoagent.models.checks import check_request
+from evoagent.models.choices import choose_by_loss
 from evoagent.models.codec import decode, encode
 from evoagent.models.engine_calls import CLOSE_SECONDS, EngineCalls
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.keys import request_key
 from evoagent.models.lines import Line, Pending
 from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
     Completion,
     Embedding,
     EmbedRequest,
@@ -39,11 +42,13 @@ from evoagent.models.requests import (
     Result,
     Sampling,
     Verb,
+    can_answer,
     request_seed,
     verb_of,
 )
 from evoagent.models.retries import RetryNotice, RetryPolicy
 from evoagent.models.roles import Scope, Style
+from evoagent.validation import closest
 
 logger = logging.getLogger(__name__)
 
@@ -132,9 +137,8 @@ class Dispatcher(Calls):
         try:
             return self._roles[role]
         except KeyError:
-            raise UserError(
-                f"models.{role}: a plugin asks for this role, but the configuration gives it no model"
-            ) from None
+            why = f"a plugin asks for this role, but the configuration gives it no model{closest(role, self._roles)}"
+            raise UserError(f"models.{role}: {why}") from None
 
     @overload
     async def submit(self, role: str, request: GenerateRequest, scope: Scope) -> Completion: ...
@@ -142,6 +146,8 @@ class Dispatcher(Calls):
     async def submit(self, role: str, request: LossRequest, scope: Scope) -> Loss: ...
     @overload
     async def submit(self, role: str, request: EmbedRequest, scope: Scope) -> Embedding: ...
+    @overload
+    async def submit(self, role: str, request: ChooseRequest, scope: Scope) -> Choice: ...
 
     async def submit(self, role: str, request: Any, scope: Scope) -> Any:
         """Answer `request`, from the log if it has been answered before.
@@ -154,12 +160,14 @@ class Dispatcher(Calls):
         if self.fatal is not None:
             raise self.fatal
         self._check(role, request)
+        if isinstance(request, ChooseRequest) and "choose" not in self._binding(role).engine.capabilities:
+            return await choose_by_loss(request, lambda loss: self.submit(role, loss, scope))
         with self.asking():
             return await self._answer(role, request, scope)
 
     def _check(self, role: str, request: Any) -> None:
         engine, verb = self._binding(role).engine, verb_of(request)
-        if verb not in engine.capabilities:
+        if not can_answer(engine.capabilities, verb):
             has = ", ".join(sorted(engine.capabilities)) or "nothing"
             raise UserError(f"asks models.{role} for {verb}, but its engine has only {has}")
         check_request(request)

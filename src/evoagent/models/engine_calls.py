@@ -79,7 +79,10 @@ class EngineCalls:
         if len(found) != len(requests):
             raise EngineError(f"{name}: {len(found)} answers to {len(requests)} requests")
         try:
-            return [item if isinstance(item, Exception) else check_result(verb, item) for item in found]
+            return [
+                item if isinstance(item, Exception) else check_result(request, item)
+                for request, item in zip(requests, found, strict=True)
+            ]
         except EngineError as error:
             raise EngineError(f"{name}: {error}") from error
 

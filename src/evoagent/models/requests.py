@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 Message: TypeAlias = Mapping[str, str]
 """A chat turn: {"role": "system" | "user" | "assistant", "content": text}."""
 
-Verb = Literal["generate", "loss", "embed"]
+Verb = Literal["generate", "loss", "embed", "choose"]
+
+Turns: TypeAlias = tuple[tuple[str, str], ...]
+"""A chat as (role, text) pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class GenerateRequest:
         seed: randomness of this request alone, derived by the dispatcher from the run's seed and the request's key.
     """
 
-    messages: tuple[tuple[str, str], ...] = ()
+    messages: Turns = ()
     text: str = ""
     sampling: Sampling = Sampling()
     draw: str = ""
@@ -56,6 +59,9 @@ class LossRequest:
     With convention "raw" the text is context + joiner + target, tokenised once as a whole; the boundary is the number
     of tokens of the context alone. With "chat" the context is a user turn in the model's chat template and
     the target the assistant's reply.
+
+    Attributes:
+        messages: with "chat", the turns before the reply instead of a context; they are read, and not scored.
     """
 
     target: str
@@ -63,11 +69,25 @@ class LossRequest:
     joiner: str = "\n"
     convention: Literal["raw", "chat"] = "raw"
     per_token: bool = False
+    messages: Turns = ()
 
     @property
     def size(self) -> int:
-        """Characters scored: what batches are sorted by."""
-        return len(self.context) + len(self.target)
+        """Characters read: what batches are sorted by."""
+        return len(self.context) + len(self.target) + sum(len(content) for _, content in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseRequest:
+    """How likely each of `choices` is as the reply to a chat, compared with the others."""
+
+    messages: Turns
+    choices: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Characters of prompt and answers: what batches are sorted by."""
+        return sum(len(content) for _, content in self.messages) + sum(map(len, self.choices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,7 @@ class EmbedRequest:
         return len(self.text)
 
 
-Request: TypeAlias = GenerateRequest | LossRequest | EmbedRequest
+Request: TypeAlias = GenerateRequest | LossRequest | EmbedRequest | ChooseRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +154,62 @@ class Embedding:
     prompt_tokens: int = 0
 
 
-Result: TypeAlias = Completion | Loss | Embedding
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How likely each of the given answers is.
+
+    Attributes:
+        probabilities: by answer, in the order in which they were given; they sum to 1 over these answers alone.
+        prompt_tokens: that were read to tell.
+    """
+
+    probabilities: Mapping[str, float]
+    prompt_tokens: int = 0
+
+    @property
+    def best(self) -> str:
+        """The likeliest answer; of equals the first."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    def expectation(self, values: Mapping[str, float] | None = None) -> float:
+        """The mean of `values` under the probabilities, as for a grade that is no whole number.
+
+        Args:
+            values: of each answer; by default the answers are numbers themselves, such as "1" to "5".
+
+        Raises:
+            KeyError, ValueError: an answer has no value.
+        """
+        return sum(p * (float(name) if values is None else values[name]) for name, p in self.probabilities.items())
+
+
+Result: TypeAlias = Completion | Loss | Embedding | Choice
 
 
 def verb_of(request: Request) -> Verb:
     """The verb that answers `request`."""
     if isinstance(request, GenerateRequest):
         return "generate"
-    return "loss" if isinstance(request, LossRequest) else "embed"
+    if isinstance(request, LossRequest):
+        return "loss"
+    return "choose" if isinstance(request, ChooseRequest) else "embed"
+
+
+def can_answer(verbs: Collection[str], verb: str) -> bool:
+    """Whether an engine with `verbs` can answer `verb`: with losses it can choose too."""
+    return verb in verbs or (verb == "choose" and "loss" in verbs)
 
 
 def request_key(request: Request, model: str, run_seed: int) -> str:
     """The content address of `request` to `model` (a name with its revision and precision).
 
-    The run's seed is part of it only where it matters: a greedy completion, a loss and an embedding are
+    The run's seed is part of it only where it matters: a greedy completion, a loss, a choice and an embedding are
     the same in every run.
     """
     content: dict[str, Any] = asdict(request)
     content.pop("seed", None)
+    if isinstance(request, LossRequest) and not request.messages:
+        del content["messages"]  # the keys of older ledgers, which did not know it
     if isinstance(request, GenerateRequest) and request.sampling.temperature > 0:
         content["run_seed"] = run_seed
     text = json.dumps([verb_of(request), model, content], sort_keys=True, ensure_ascii=True)

@@ -1,4 +1,4 @@
-"""Models as a plugin sees them: a role for each use, and three verbs."""
+"""Models as a plugin sees them: a role for each use, and its verbs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from evoagent.models.requests import Completion, EmbedRequest, GenerateRequest, Loss, LossRequest, Message
+from evoagent.config import ROLES
+from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
+    Completion,
+    EmbedRequest,
+    GenerateRequest,
+    Loss,
+    LossRequest,
+    Message,
+    Turns,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,8 +74,6 @@ class Role:
         Raises:
             RequestError: the model cannot answer this prompt.
         """
-        if isinstance(prompt, str):
-            prompt = ({"role": "user", "content": prompt},)
         sampling = self._dispatcher.sampling(self._name)
         changes = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         sampling = replace(sampling, stop=tuple(stop), **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
@@ -72,8 +81,7 @@ class Role:
         if sampling.temperature > 0:
             draw = f"{self._scope.draw}#{self._draws}"
             self._draws += 1
-        messages = tuple((turn["role"], turn["content"]) for turn in _with_examples(prompt, examples or {}))
-        request = GenerateRequest(messages=messages, sampling=sampling, draw=draw)
+        request = GenerateRequest(messages=_turns(prompt, examples or {}), sampling=sampling, draw=draw)
         return await self._dispatcher.submit(self._name, request, self._scope)
 
     async def loss(
@@ -91,9 +99,39 @@ class Role:
         )
         return await self._dispatcher.submit(self._name, request, self._scope)
 
+    async def choose(
+        self,
+        prompt: str | Sequence[Message],
+        choices: Sequence[str],
+        *,
+        examples: Mapping[str, str] | None = None,
+    ) -> Choice:
+        """How likely the model is to reply with each of `choices`, compared with the others.
+
+        An answer counts with all of its tokens, and whatever would come after it; so one that another begins with is
+        never the less likely of the two. Engines that can compute losses are asked for the loss of each answer as the
+        reply; a server tells by the first token, see engine `openai`.
+
+        Args:
+            prompt: as in `generate`, like `examples`.
+            choices: 2 to 64 different texts that are not empty.
+
+        Raises:
+            RequestError: the model cannot tell.
+        """
+        if isinstance(choices, str):
+            raise TypeError(f"choices: found the text {choices!r:.60}, expected several")
+        request = ChooseRequest(_turns(prompt, examples or {}), tuple(choices))
+        return await self._dispatcher.submit(self._name, request, self._scope)
+
     async def embed(self, text: str) -> NDArray[np.float32]:
         """The unit vector of `text`, shape (dimensions,)."""
         return (await self._dispatcher.submit(self._name, EmbedRequest(text), self._scope)).vector
+
+
+def _turns(prompt: str | Sequence[Message], examples: Mapping[str, str]) -> Turns:
+    chat: Sequence[Message] = ({"role": "user", "content": prompt},) if isinstance(prompt, str) else prompt
+    return tuple((turn["role"], turn["content"]) for turn in _with_examples(chat, examples))
 
 
 def _with_examples(chat: Sequence[Message], examples: Mapping[str, str]) -> list[Message]:
@@ -106,7 +144,10 @@ def _with_examples(chat: Sequence[Message], examples: Mapping[str, str]) -> list
 
 
 class Models:
-    """The roles of a run, as handed to one call of a plugin."""
+    """The roles of a run, as handed to one call of a plugin.
+
+    Five are attributes; those and any that the configuration names besides are found by name: `models["second"]`.
+    """
 
     def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None) -> None:
         scope = scope or Scope()
@@ -115,8 +156,15 @@ class Models:
         self.judge = Role("judge", dispatcher, scope)
         self.scorer = Role("scorer", dispatcher, scope)
         self.embedder = Role("embedder", dispatcher, scope)
+        self._named: dict[str, Role] = {name: getattr(self, name) for name in ROLES}
         self._dispatcher = dispatcher
         self._scope = scope
+
+    def __getitem__(self, name: str) -> Role:
+        """The role of that name; one without a model refuses whatever it is asked."""
+        if name not in self._named:
+            self._named[name] = Role(name, self._dispatcher, self._scope)
+        return self._named[name]
 
     @property
     def draw(self) -> str:

@@ -241,7 +241,7 @@ def evoagent_engines() -> Iterator[EngineSpec]:
         name="openai",
         factory=lazy("evoagent.models.engines.openai:OpenAIEngine"),
         config=OpenAIOptions,
-        verbs=frozenset({"generate"}),
+        verbs=frozenset({"generate", "choose"}),
         verbs_of=_openai_verbs,
         remote=True,
         summary="any server with an OpenAI-compatible API",
@@ -250,7 +250,7 @@ def evoagent_engines() -> Iterator[EngineSpec]:
         name="scripted",
         factory=lazy("evoagent.models.engines.scripted:ScriptedEngine"),
         config=ScriptedOptions,
-        verbs=frozenset({"generate", "loss", "embed"}),
+        verbs=frozenset({"generate", "loss", "embed", "choose"}),
         remote=True,
         summary="answers from a script, for tests",
     )
@@ -266,9 +266,13 @@ def evoagent_engines() -> Iterator[EngineSpec]:
 
 
 def _openai_verbs(options: Any) -> frozenset[str]:
-    return frozenset(
-        {"generate"} | ({"loss"} if options.loss != "none" else set()) | ({"embed"} if options.embed else set())
-    )
+    given = {
+        "generate": True,
+        "loss": options.loss != "none",
+        "embed": options.embed,
+        "choose": options.loss != "vllm-prompt-logprobs",
+    }
+    return frozenset(verb for verb, has in given.items() if has)
 
 
 @hookimpl

@@ -15,12 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
-from typing import Any
+from typing import Any, get_args
 
 import pluggy
 from pydantic import BaseModel
 
+from evoagent.config import ROLE_NAME
 from evoagent.failures import explain, shown
+from evoagent.models.requests import Verb
 from evoagent.plugins.hookspecs import PROJECT
 from evoagent.plugins.specs import (
     API_VERSION,
@@ -62,7 +64,7 @@ _printing = 0  # how many have sent standard output elsewhere
 _stdout = sys.stdout
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NEED = re.compile(r"(evolver|responder|judge|scorer|embedder)\.(generate|loss|embed)")
+_NEED = re.compile(rf"{ROLE_NAME}\.({'|'.join(get_args(Verb))})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ def _particular_problem(spec: PluginSpec) -> str | None:
     if isinstance(spec, RuleSpec) and _untyped(spec.looks_at) not in ("instruction", "response", "population"):
         return f"found looks_at {shown(spec.looks_at)}, expected 'instruction', 'response' or 'population'"
     if isinstance(spec, EngineSpec) and (unknown := _unknown_verbs(spec.verbs)):
-        return f"found {unknown} in verbs, expected a set of 'generate', 'loss' and 'embed'"
+        return f"found {unknown} in verbs, expected a set of 'generate', 'loss', 'embed' and 'choose'"
     if isinstance(spec, ExporterSpec) and not re.fullmatch(r"\.[A-Za-z0-9_.-]{1,20}", str(_untyped(spec.suffix))):
         return f"found suffix {shown(spec.suffix)}, expected one such as '.jsonl'"
     return None
@@ -249,7 +251,7 @@ def _particular_problem(spec: PluginSpec) -> str | None:
 def _unknown_verbs(verbs: Any) -> str:
     if isinstance(verbs, str) or not isinstance(verbs, Iterable):
         return shown(verbs)
-    return ", ".join(shown(verb) for verb in verbs if verb not in ("generate", "loss", "embed"))
+    return ", ".join(shown(verb) for verb in verbs if verb not in get_args(Verb))
 
 
 def _untyped(value: Any) -> Any:

@@ -27,7 +27,8 @@ class PluginSpec:
         factory: makes the plugin: called with an instance of `config`, or with nothing where there is none.
         summary: a line for listings.
         config: a pydantic model of the plugin's parameters, valid under its name in a configuration.
-        needs: role and verb pairs that it calls, such as "scorer.loss"; checked before any model loads.
+        needs: role and verb pairs that it calls, such as "scorer.loss", or "second.choose" of a role that a
+            configuration must then name; checked before any model loads.
     """
 
     kind: ClassVar[str] = "plugin"
@@ -107,7 +108,7 @@ class EngineSpec(PluginSpec):
     """An engine. The factory takes (model: ModelConfig, source: ResolvedModel, config).
 
     Attributes:
-        verbs: what it can do: "generate", "loss", "embed".
+        verbs: what it can do: "generate", "loss", "embed", "choose"; the last comes with "loss" of itself.
         verbs_of: the verbs under given parameters, an instance of `config`, where they depend on those.
         remote: it loads no weights here, so its model's name is not looked up before the run.
     """

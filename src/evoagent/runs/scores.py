@@ -17,6 +17,7 @@ from evoagent.config import CriticConfig, ModelsConfig, PluginUse
 from evoagent.datasets.writer import replacing
 from evoagent.errors import UserError
 from evoagent.models.engines.threads import wait_passively
+from evoagent.models.requests import can_answer
 from evoagent.plugins.manager import PluginManager
 from evoagent.rundir import check_output
 from evoagent.runs.loops import wait_for
@@ -178,7 +179,9 @@ def _models(
 ) -> ModelsConfig:
     needed = {need for use in uses for need in manager.get("scorer", use.name).needs}
     verbs = manager.get("engine", engine).verbs
-    lacking = sorted(need for need in needed if not need.startswith("embedder.") and need.split(".")[1] not in verbs)
+    lacking = sorted(
+        need for need in needed if not need.startswith("embedder.") and not can_answer(verbs, need.split(".")[1])
+    )
     if lacking:
         raise UserError(f"engine {engine}: the scorers need {', '.join(lacking)}, which it does not have")
     roles: dict[str, Any] = {"evolver": {"engine": engine, "model": model, "dtype": dtype}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,7 +32,7 @@ class Sent:
 
     @property
     def verb(self) -> Verb:
-        """ "generate", "loss" or "embed"."""
+        """ "generate", "loss", "embed" or "choose"."""
         return verb_of(self.request)
 
     @property
@@ -43,11 +44,21 @@ class Sent:
 class RecordingDispatcher(Dispatcher):
     """A dispatcher that keeps what it is asked, in order."""
 
-    def __init__(self, engine: Engine, database: Database, *, sampling: Sampling, style: Style, seed: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        database: Database,
+        *,
+        sampling: Sampling,
+        style: Style,
+        seed: int,
+        roles: Iterable[str] = (),
+    ) -> None:
         self.requests: list[Sent] = []
         self._identity, self._seed = engine.identity, seed
         binding = RoleBinding(engine, sampling, style)
-        super().__init__(dict.fromkeys(ROLES, binding), RequestLog(database, "test"), database, run_seed=seed)
+        bindings = dict.fromkeys((*ROLES, *roles), binding)
+        super().__init__(bindings, RequestLog(database, "test"), database, run_seed=seed)
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,7 +74,7 @@ class RecordingDispatcher(Dispatcher):
 
 
 class ScriptedModels(Models):
-    """All five roles over one scripted engine.
+    """The five roles, and those that were asked for besides, over one scripted engine.
 
     Attributes:
         requests: what the roles were asked, in order.
@@ -92,13 +103,17 @@ def scripted_models(
     temperature: float = 0.0,
     max_tokens: int = 256,
     seed: int = 0,
+    roles: Sequence[str] = (),
 ) -> ScriptedModels:
     """Models that answer from `script`, with their request log in memory. Close them, or take the pytest fixture.
 
     Use them in one event loop only.
+
+    Args:
+        roles: names of further roles, beside the five that are built in.
     """
     engine = ScriptedEngine(script=script)
     database = Database(":memory:")
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
-    dispatcher = RecordingDispatcher(engine, database, sampling=sampling, style=style, seed=seed)
+    dispatcher = RecordingDispatcher(engine, database, sampling=sampling, style=style, seed=seed, roles=roles)
     return ScriptedModels(engine.script, dispatcher, database)

@@ -17,7 +17,7 @@ from evoagent.config import ONLY_STAGE, RunConfig
 from evoagent.errors import UserError
 from evoagent.ledger.store import PAGE, Store
 from evoagent.models.engines.scripted import Script, ScriptedEngine
-from evoagent.models.requests import EmbedRequest, GenerateRequest, LossRequest, Request
+from evoagent.models.requests import Request, Verb
 from evoagent.models.roles import Style
 from evoagent.operators.base import Operator
 from evoagent.plugins.discovery import installed, is_disabled
@@ -95,17 +95,9 @@ class _Recording(ScriptedEngine):
         super().__init__(*args, **kwargs)
         self._requests = requests
 
-    async def generate(self, requests: Sequence[GenerateRequest]) -> list[Any]:
+    async def _answer(self, verb: Verb, requests: Sequence[Any], answer: Any) -> list[Any]:
         self._requests.extend(requests)
-        return await super().generate(requests)
-
-    async def loss(self, requests: Sequence[LossRequest]) -> list[Any]:
-        self._requests.extend(requests)
-        return await super().loss(requests)
-
-    async def embed(self, requests: Sequence[EmbedRequest]) -> list[Any]:
-        self._requests.extend(requests)
-        return await super().embed(requests)
+        return await super()._answer(verb, requests, answer)
 
 
 @dataclass(slots=True)
@@ -117,7 +109,7 @@ class _Engines:
 
     @hookimpl
     def evoagent_engines(self) -> Iterator[EngineSpec]:
-        verbs = frozenset({"generate", "loss", "embed"})
+        verbs = ScriptedEngine.capabilities
         yield EngineSpec(name=_ENGINE, factory=self._make, verbs=verbs, remote=True, summary="answers from a script")
 
     def _make(self, model: Any, source: Any, options: Any) -> ScriptedEngine:
@@ -136,6 +128,7 @@ async def run_in_memory_async(
     style: Style = "plain",
     temperature: float = 0.7,
     seed: int = 0,
+    roles: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> TinyRun:
     """Run `plugins` on a few seeds and tell what came of it; nothing stays on the disk.
@@ -146,6 +139,7 @@ async def run_in_memory_async(
             or the plugin itself. By default what `plugins` bring, else operator `constraints` and selector `all`.
         script: the answers of all models.
         style: the prompt style that the models ask for.
+        roles: names of further roles, beside the five that are built in.
         config: further keys of the configuration, by section: {"models": {...}} for real models.
 
     Raises:
@@ -172,7 +166,7 @@ async def run_in_memory_async(
         "seed": seed,
         "models": {
             "evolver": {"engine": _ENGINE, "model": "scripted", "sampling": {"temperature": temperature}},
-            "embedder": "evolver",
+            **dict.fromkeys(("embedder", *roles), "evolver"),
         },
         "evolver": {"operators": uses("operator", operators, ["constraints"]), "style": style},
         "critic": {"scorers": uses("scorer", scorers, [])},

@@ -1,4 +1,4 @@
-"""What an engine is: three verbs over batches, and a declaration of what it can do."""
+"""What an engine is: verbs over batches, and a declaration of what it can do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
     Completion,
     Embedding,
     EmbedRequest,
@@ -60,6 +62,10 @@ class Engine:
 
     async def loss(self, requests: Sequence[LossRequest]) -> list[Loss | Exception]:
         """Score each target."""
+        raise NotImplementedError
+
+    async def choose(self, requests: Sequence[ChooseRequest]) -> list[Choice | Exception]:
+        """Weigh the answers. An engine that has `loss` needs none: it is asked for the loss of each answer instead."""
         raise NotImplementedError
 
     async def embed(self, requests: Sequence[EmbedRequest]) -> list[Embedding | Exception]:

@@ -19,8 +19,19 @@ from evoagent.models.engines import openai_wire as wire
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
 from evoagent.models.engines.http import HttpServer
-from evoagent.models.engines.scoring_text import PLACEHOLDER, ScoringIds, cut_ids, scoring_text, to_loss
-from evoagent.models.requests import Completion, Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest, Verb
+from evoagent.models.engines.scoring_text import PLACEHOLDER, ScoringIds, cut_ids, scoring_text, to_loss, user_turn
+from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
+    Completion,
+    Embedding,
+    EmbedRequest,
+    GenerateRequest,
+    Loss,
+    LossRequest,
+    Turns,
+    Verb,
+)
 
 if TYPE_CHECKING:
     from evoagent.models.sources import ResolvedModel
@@ -43,7 +54,9 @@ class OpenAIOptions(Strict):
         timeout_s: seconds for one request, from sending it to its last byte.
         supports_seed: send each request's seed; turn it off for a server that refuses the field. `vllm serve` on a CPU
             crashes on seeded prompts that it takes in pieces: start it with `--no-enable-chunked-prefill`.
-        loss: how the server scores a prompt: vLLM's `prompt_logprobs`, the older `echo`, or not at all.
+        loss: how the server scores a prompt: vLLM's `prompt_logprobs`, the older `echo`, or not at all. With the first,
+            answers are chosen by the loss of all their tokens; else by the likeliest 20 tokens that begin a reply,
+            which cannot tell answers apart that begin with the same token.
         embed: the server has `/v1/embeddings` for this model.
     """
 
@@ -102,6 +115,8 @@ class OpenAIEngine(Engine):
         self.lanes: dict[Verb, Lane] = {"generate": lane}
         if options.loss != "none":
             self.lanes["loss"] = lane
+        if options.loss != "vllm-prompt-logprobs":  # by which it chooses better
+            self.lanes["choose"] = lane
         if options.embed:
             self.lanes["embed"] = ElasticLane(batch=64, parallel=options.concurrency)
         self.capabilities = frozenset(self.lanes)
@@ -138,6 +153,10 @@ class OpenAIEngine(Engine):
         """Score each target in the way that `options.loss` names."""
         return await gather_each(requests, self._echo if self._options.loss == "echo" else self._score)
 
+    async def choose(self, requests: Sequence[ChooseRequest]) -> list[Choice | Exception]:
+        """Tell by the first token of a reply how likely each answer is."""
+        return await gather_each(requests, self._choose)
+
     async def embed(self, requests: Sequence[EmbedRequest]) -> list[Embedding | Exception]:
         """Embed all texts in one call; if the server refuses that, each alone."""
         try:
@@ -169,6 +188,16 @@ class OpenAIEngine(Engine):
         answer = await self._ask("/chat/completions" if chat else "/completions", body)
         return wire.parse_completion(answer, chat=chat, max_tokens=sampling.max_tokens)
 
+    async def _choose(self, request: ChooseRequest) -> Choice:
+        body = {
+            "messages": [{"role": role, "content": content} for role, content in request.messages],
+            "temperature": 0,
+            "max_tokens": 1,
+            "logprobs": True,
+            "top_logprobs": wire.TOP_TOKENS,
+        }
+        return wire.parse_choice(await self._ask("/chat/completions", body), request)
+
     async def _embed(self, requests: Sequence[EmbedRequest]) -> list[Embedding | Exception]:
         body = {"input": [request.text for request in requests], "encoding_format": "float"}
         answer = await self._ask("/embeddings", body)
@@ -187,7 +216,7 @@ class OpenAIEngine(Engine):
     async def _echo(self, request: LossRequest) -> Loss:
         if request.convention != "raw":
             raise EngineError("a server scored by `echo` has no chat template: expected convention raw")
-        text = scoring_text(request, str).text
+        text = scoring_text(request, lambda turns: "").text
         if not text:
             return Loss(target_sum=0.0, target_tokens=0)
         body = {"prompt": text, "temperature": 0, "max_tokens": 1, "echo": True, "logprobs": 1}
@@ -195,11 +224,14 @@ class OpenAIEngine(Engine):
         return wire.parse_echo(answer, request, text)
 
     async def _scoring_ids(self, request: LossRequest) -> ScoringIds:
-        rendered: dict[str, str] = {}
-        if request.convention == "chat":
+        rendered: dict[Turns, str] = {}
+        if request.messages:
+            rendered = {request.messages: await self._render(request.messages)}
+        elif request.convention == "chat":
+            frame, turn = user_turn(PLACEHOLDER), user_turn(request.context)
             if self._frame is None:
-                self._frame = await self._render(PLACEHOLDER)
-            rendered = {PLACEHOLDER: self._frame, request.context: await self._render(request.context)}
+                self._frame = await self._render(frame)
+            rendered = {frame: self._frame, turn: await self._render(turn)}
         layout = scoring_text(request, rendered.__getitem__)
         texts = {layout.text, *(layout.text[:cut] for cut in layout.cuts)} - {""}
         lists = await asyncio.gather(*(self._tokenize(text, special=layout.special) for text in texts))
@@ -209,10 +241,11 @@ class OpenAIEngine(Engine):
     async def _tokenize(self, text: str, *, special: bool) -> list[int]:
         return wire.parse_ids(await self._ask_vllm("/tokenize", {"prompt": text, "add_special_tokens": special}))
 
-    async def _render(self, content: str) -> str:
-        """A user turn in the model's chat template, as text, up to where the reply begins."""
-        turn = {"messages": [{"role": "user", "content": content}], "add_generation_prompt": True}
-        tokens = wire.parse_ids(await self._ask_vllm("/tokenize", turn))
+    async def _render(self, turns: Turns) -> str:
+        """A chat in the model's chat template, as text, up to where the reply begins."""
+        messages = [{"role": role, "content": content} for role, content in turns]
+        chat = {"messages": messages, "add_generation_prompt": True}
+        tokens = wire.parse_ids(await self._ask_vllm("/tokenize", chat))
         text = (await self._ask_vllm("/detokenize", {"tokens": tokens})).get("prompt")
         if not isinstance(text, str):
             raise TransientError(f"/detokenize sent {type(text).__name__}; expected a text under `prompt`")

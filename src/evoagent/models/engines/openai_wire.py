@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from evoagent.errors import EngineError, EvoAgentError, RequestError, TransientError
+from evoagent.models.choices import choice_by_weight
 from evoagent.models.concurrency import BusyError
 from evoagent.models.engines.scoring_text import ScoringIds, to_loss
-from evoagent.models.requests import Completion, Embedding, Loss, LossRequest
+from evoagent.models.requests import Choice, ChooseRequest, Completion, Embedding, Loss, LossRequest
 
 MAX_BODY = 64 * 2**20
+TOP_TOKENS = 20  # the most that servers give
 _MAX_WAIT_S = 3600.0
 _PASSING = frozenset({408, 409, 425, 429})
 _BUSY = frozenset({408, 429, 503, 504})
@@ -117,6 +119,40 @@ def parse_completion(body: dict[str, Any], *, chat: bool, max_tokens: int) -> Co
     )
 
 
+def parse_choice(body: dict[str, Any], request: ChooseRequest) -> Choice:
+    """How likely each answer is by the tokens that may begin the reply; an answer that none of them begins gets 0.
+
+    A token speaks for the answers that it begins, or that it goes on from with what is no word: "Yes." for "Yes".
+    The longest such token is taken as the answer's first.
+
+    Raises:
+        RequestError: the server sends no log-probabilities, no answer is among the tokens, or two answers begin with
+            the same one.
+    """
+    tokens = _first_tokens(first_choice(body))
+    spoken_for = {token: [choice for choice in request.choices if _begins(token, choice)] for token in tokens}
+    first: dict[str, str] = {}
+    for choice in request.choices:
+        if own := [token for token, choices in spoken_for.items() if choice in choices]:
+            token = max(own, key=len)
+            if token in first:
+                raise RequestError(
+                    f"the answers {first[token]!r:.60} and {choice!r:.60} begin with the same token {token!r:.60}; "
+                    "expected answers that differ in their first token, or a server that gives losses (options.loss)"
+                )
+            first[token] = choice
+    if not first:
+        likely = ", ".join(repr(token) for token in list(tokens)[:5])
+        raise RequestError(f"none of the answers begins with one of the {len(tokens)} likeliest tokens: {likely}, …")
+    shares: dict[str, list[float]] = {choice: [] for choice in request.choices}
+    for token, choices in spoken_for.items():
+        owner = choices[0] if len(choices) == 1 else first.get(token)
+        if owner is not None:
+            shares[owner] += tokens[token]
+    logarithms = [_log_sum(values) for values in shares.values()]
+    return choice_by_weight(request, logarithms, usage(body, "prompt_tokens"))
+
+
 def parse_embeddings(body: dict[str, Any], count: int) -> list[Embedding | Exception]:
     """Unit vectors in the order of the inputs.
 
@@ -209,6 +245,41 @@ def _echo_columns(choice: dict[str, Any]) -> tuple[list[str], list[Any], list[in
     if not all(isinstance(token, str) for token in tokens) or not all(type(offset) is int for offset in offsets):
         raise RequestError("the server echoes tokens or offsets of a wrong type")
     return tokens, values, offsets
+
+
+def _first_tokens(choice: dict[str, Any]) -> dict[str, list[float]]:
+    """The log-probabilities of the tokens that may come first, the likeliest before the others.
+
+    They stand under their texts without leading blanks: "Yes" and " Yes" are one.
+    """
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = content[0] if isinstance(content, list) and content else None
+    rows = first.get("top_logprobs") if isinstance(first, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise RequestError(
+            "the server sent no log-probabilities; expected a list under logprobs.content[0].top_logprobs"
+        )
+    found: list[tuple[float, str]] = []
+    for row in rows:
+        token, nats = (row.get("token"), _nats(row.get("logprob"))) if isinstance(row, dict) else (None, None)
+        if isinstance(token, str) and token.strip() and nats is not None and math.isfinite(nats):
+            found.append((-nats, token.lstrip()))
+    tokens: dict[str, list[float]] = {}
+    for logprob, token in sorted(found, key=lambda item: -item[0]):
+        tokens.setdefault(token, []).append(logprob)
+    return tokens
+
+
+def _begins(token: str, answer: str) -> bool:
+    """Whether a reply that begins with `token` may be `answer`."""
+    answer = answer.strip()
+    return answer.startswith(token.rstrip()) or (token.startswith(answer) and not token[len(answer)].isalnum())
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    highest = max(values, default=-math.inf)
+    return highest + math.log(sum(math.exp(value - highest) for value in values)) if values else -math.inf
 
 
 def _nats(value: object) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evoagent.errors import EngineError, RequestError
-from evoagent.models.requests import GenerateRequest, Loss, LossRequest
+from evoagent.models.requests import GenerateRequest, Loss, LossRequest, Turns
 from evoagent.prompts.rendering import RenderError, render_chat_template
 
 PLACEHOLDER = "evoagent-placeholder-8d1f"
@@ -68,23 +68,31 @@ class ScoringText:
         return self.context_start, self.context_end, self.boundary
 
 
-def scoring_text(request: LossRequest, render: Callable[[str], str]) -> ScoringText:
+def scoring_text(request: LossRequest, render: Callable[[Turns], str]) -> ScoringText:
     """Lay out `request`: an empty context or target brings no joiner.
 
     Args:
-        render: a user turn in the chat template, up to where the reply begins. In a chat without context
+        render: a chat in the chat template, up to where the reply begins. In a chat without context
             the user turn is empty, so that both losses of a ratio stand in the same frame.
 
     Raises:
         RequestError: the template rewrites the user's text, whose tokens then cannot be told apart.
     """
+    if request.messages:
+        prompt = render(request.messages)
+        return ScoringText(prompt + request.target, len(prompt), len(prompt), len(prompt), special=False)
     if request.convention == "chat":
-        prompt = render(request.context)
+        prompt = render(user_turn(request.context))
         start, end = _user_span(prompt, request.context, render)
         return ScoringText(prompt + request.target, start, end, len(prompt), special=False)
     joiner = request.joiner if request.context and request.target else ""
     size = len(request.context)
     return ScoringText(request.context + joiner + request.target, 0, size, size, special=True)
+
+
+def user_turn(content: str) -> Turns:
+    """The chat that a context stands for."""
+    return (("user", content),)
 
 
 def cut_ids(ids: list[int], prefixes: Sequence[list[int]]) -> ScoringIds:
@@ -105,7 +113,7 @@ def scoring_ids(tokenizer: Any, request: LossRequest) -> ScoringIds:
         EngineError: the convention is "chat" and the tokenizer has no chat template.
         RequestError: the chat template refuses or rewrites the user's text.
     """
-    layout = scoring_text(request, lambda content: render_chat(tokenizer, (("user", content),)))
+    layout = scoring_text(request, lambda turns: render_chat(tokenizer, turns))
     whole = tokenize(tokenizer, layout.text, special=layout.special)
     known = {0: [], len(layout.text): whole}
     for cut in layout.cuts:
@@ -207,12 +215,12 @@ def _value(losses: Sequence[float | None], position: int) -> float:
     return loss
 
 
-def _user_span(prompt: str, content: str, render: Callable[[str], str]) -> tuple[int, int]:
+def _user_span(prompt: str, content: str, render: Callable[[Turns], str]) -> tuple[int, int]:
     """Characters of the user's text in `prompt`, found by what the template writes around a placeholder.
 
     Searching for the text itself would find "assistant" in the template's own words.
     """
-    before, found, after = render(PLACEHOLDER).partition(PLACEHOLDER)
+    before, found, after = render(user_turn(PLACEHOLDER)).partition(PLACEHOLDER)
     start, end = len(before), len(prompt) - len(after)
     framed = found and start <= end and prompt.startswith(before) and prompt.endswith(after)
     if not framed or prompt[start:end].strip() != content.strip():

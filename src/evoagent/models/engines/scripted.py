@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import importlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from evoagent.config import ModelConfig, Strict
 from evoagent.errors import ConfigError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
     Completion,
     Embedding,
     EmbedRequest,
@@ -47,7 +49,8 @@ class Script:
 
     def loss(self, request: LossRequest) -> Loss:
         """Between 1 and 4 nats a word, by the text alone."""
-        target, context = request.target.split(), request.context.split()
+        target = request.target.split()
+        context = " ".join([request.context, *(content for _, content in request.messages)]).split()
         return Loss(
             target_sum=sum(_nats(word) for word in target) * (0.8 if context else 1.0),
             target_tokens=len(target),
@@ -55,6 +58,11 @@ class Script:
             context_tokens=max(len(context) - 1, 0),
             prompt_tokens=len(target) + len(context),
         )
+
+    def choose(self, request: ChooseRequest) -> Mapping[str, float]:
+        """The weight of each answer, by a hash of prompt and answer; they need not sum to 1."""
+        prompt = "\n".join(content for _, content in request.messages)
+        return {choice: 1 / _nats(f"{prompt}\n{choice}") for choice in request.choices}
 
     def embed(self, request: EmbedRequest) -> Embedding:
         """A bag of hashed character trigrams: similar texts are near each other."""
@@ -81,7 +89,7 @@ class ScriptedOptions(Strict):
 class ScriptedEngine(Engine):
     """Runs a `Script` as if it were a model. `sent` counts the requests that reached it, by verb."""
 
-    capabilities: frozenset[Verb] = frozenset({"generate", "loss", "embed"})
+    capabilities: frozenset[Verb] = frozenset({"generate", "loss", "embed", "choose"})
 
     def __init__(
         self,
@@ -93,7 +101,7 @@ class ScriptedEngine(Engine):
         options = options or ScriptedOptions()
         self.identity = f"{source.name if source else 'scripted'}:scripted"
         self.script = script or _load(options.script)
-        self.sent: dict[str, int] = {"generate": 0, "loss": 0, "embed": 0}
+        self.sent: dict[str, int] = dict.fromkeys(("generate", "loss", "embed", "choose"), 0)
         self.lanes = {verb: Lane(batch=options.batch, parallel=4) for verb in self.capabilities}
         self._delay = options.delay
 
@@ -109,9 +117,16 @@ class ScriptedEngine(Engine):
         """Embed by the script."""
         return await self._answer("embed", requests, self.script.embed)
 
+    async def choose(self, requests: Sequence[ChooseRequest]) -> list[Choice | Exception]:
+        """Weigh by the script."""
+        return await self._answer("choose", requests, self._weigh)
+
     def _complete(self, request: GenerateRequest) -> Completion:
         text = self.script.generate(request)
         return Completion(text, "stop", request.size // 5, len(text.split()))
+
+    def _weigh(self, request: ChooseRequest) -> Choice:
+        return Choice(self.script.choose(request), request.size // 5)
 
     async def _answer(self, verb: Verb, requests: Sequence[Any], answer: Any) -> list[Any]:
         await asyncio.sleep(self._delay)

@@ -13,6 +13,8 @@ from evoagent.config import ModelConfig
 from evoagent.errors import EngineError, EvoAgentError, RequestError, TransientError
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
     Completion,
     Embedding,
     EmbedRequest,
@@ -31,8 +33,14 @@ from evoagent.testing.checking.hostile import INSTRUCTIONS
 from evoagent.testing.checking.stall import Heartbeat
 
 _VERBS = frozenset(get_args(Verb))
-_RESULTS: Mapping[str, type] = {"generate": Completion, "loss": Loss, "embed": Embedding}
+_RESULTS: Mapping[str, type] = {
+    "generate": Completion,
+    "loss": Loss,
+    "embed": Embedding,
+    "choose": Choice,
+}
 _SHORT = 64  # tokens of an answer
+_CHOICES = ("Yes", "No", "Perhaps")
 _CHARACTERS = 2_000  # of a text: more may be beyond what a small model reads
 
 
@@ -150,9 +158,15 @@ def _outcome_flaw(verb: str, outcome: Any) -> str | None:
         return f"finish_reason is {outcome.finish_reason!r}, expected 'stop' or 'length'"
     if isinstance(outcome, Loss) and not (math.isfinite(outcome.target_sum) and outcome.target_tokens >= 0):
         return f"found {outcome!r:.80}, expected a finite sum"
+    if isinstance(outcome, Choice) and not _sums_to_one(outcome.probabilities):
+        return f"found {outcome!r:.80}, expected a probability for each of {', '.join(_CHOICES)}"
     if isinstance(outcome, Embedding) and abs(float(np.linalg.norm(outcome.vector)) - 1) > 1e-3:
         return f"a vector of length {float(np.linalg.norm(outcome.vector)):.3g}, expected 1"
     return None
+
+
+def _sums_to_one(probabilities: Mapping[str, float]) -> bool:
+    return set(probabilities) == set(_CHOICES) and abs(sum(probabilities.values()) - 1) < 1e-6
 
 
 def _requests(verb: Verb) -> list[Any]:
@@ -165,4 +179,6 @@ def _requests(verb: Verb) -> list[Any]:
         ]
     if verb == "loss":
         return [LossRequest(text, context, "\n" if context else "") for text in texts for context in ("", "Answer.")]
+    if verb == "choose":
+        return [ChooseRequest((("user", text),), _CHOICES) for text in texts]
     return [EmbedRequest(text) for text in texts]

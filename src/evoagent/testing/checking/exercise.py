@@ -138,7 +138,8 @@ class Exercise:
         engine = ScriptedEngine(options=ScriptedOptions(batch=1), script=script)
         engine.identity = f"check:{name}"  # other answers, other keys: nothing comes from another script's log
         sampling = Sampling(temperature=0.7, max_tokens=256)
-        return RecordingDispatcher(engine, self._database, sampling=sampling, style=style, seed=1)
+        roles = [need.partition(".")[0] for need in self._spec.needs]
+        return RecordingDispatcher(engine, self._database, sampling=sampling, style=style, seed=1, roles=roles)
 
     async def _prepared(self, dispatcher: RecordingDispatcher, measure: bool) -> tuple[Any, list[Answered]]:
         plugin = self._make()

@@ -12,7 +12,7 @@ import numpy as np
 
 from evoagent.errors import RequestError
 from evoagent.models.engines.scripted import Script
-from evoagent.models.requests import Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest
+from evoagent.models.requests import ChooseRequest, Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest
 from evoagent.testing.checking.canary import TRAP
 
 PRODUCT = "55409243"
@@ -91,6 +91,10 @@ class Fixed(Calm):
         """The answer."""
         return self.answer
 
+    def choose(self, request: ChooseRequest) -> Mapping[str, float]:
+        """All of it on the last answer."""
+        return {choice: float(choice == request.choices[-1]) for choice in request.choices}
+
     def loss(self, request: LossRequest) -> Loss:
         """No token to score, as for a text of one token."""
         return Loss(0.0, 0)
@@ -100,6 +104,10 @@ class Refusing(Script):
     """Fails every request, as a model does for a prompt that is too long."""
 
     def generate(self, request: GenerateRequest) -> str:
+        """Fail."""
+        raise RequestError("the prompt is too long for the model")
+
+    def choose(self, request: ChooseRequest) -> Mapping[str, float]:
         """Fail."""
         raise RequestError("the prompt is too long for the model")
 
