@@ -102,6 +102,46 @@ def test_a_configuration_in_every_form() -> None:
     assert values["seeds"] == {"path": Path("seeds.jsonl")}, "what the caller has is left alone"
 
 
+GRADES = """
+import evoagent
+from evoagent import Score, Scorer, ScorerSpec
+
+class Graded(Scorer):
+    async def score(self, candidate, models):
+        choice = await models["second"].choose(candidate.prompt_text, ("good", "bad"))
+        return Score(choice.probabilities["good"])
+
+@evoagent.hookimpl
+def evoagent_scorers():
+    yield ScorerSpec(name="graded", factory=Graded, summary="a second model's view", needs=("second.choose",))
+"""
+
+
+def test_a_role_of_any_name_is_seen_wherever_roles_are(
+    project: Path, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "grades.py").write_text(GRADES)
+    given: dict[str, Any] = {"plugins": ["grades"], "critic": {"scorers": ["graded"]}, "seeds": {"path": "seeds.jsonl"}}
+    values = CONFIG | given
+    with pytest.raises(
+        evoagent.ConfigError, match=r"scorer `graded` needs second\.choose, but `models\.second` is not"
+    ):
+        evoagent.run(values)
+    values = values | {"models": CONFIG["models"] | {"second": SCRIPTED | {"model": "other-toy"}}}
+    (project / "toy.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    command("validate", "toy.yaml", "--json")
+    assert json.loads(capsys.readouterr().out)["models"]["second"]["model"] == "other-toy"
+    command("run", "toy.yaml", "--dry-run", "--json")
+    assert json.loads(capsys.readouterr().out)["models"]["second"] == "other-toy:scripted"
+    run = evoagent.run("toy.yaml", out="out")
+    assert run.summary["tokens"]["second"]["prompt"] > 0
+    assert "| second | other-toy | scripted |" in (project / "out" / "dataset" / "README.md").read_text()
+    assert all(0 < row["scores"]["graded"] < 1 for row in run.rows())
+    more = {"critic.scorers": ["graded", "length"]}
+    again = evoagent.run(RunConfig.model_validate(values), out="out", overrides=more)
+    assert again.summary["requests"]["sent"] == 0, "a choice comes from the log"
+
+
 def test_a_mapping_names_plugins_beside_it(project: Path) -> None:
     (project / "prompts").mkdir()
     text = next((configs_dir().parent / "prompts").glob("constraints.md")).read_text()

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evoagent.config import ModelConfig
 from evoagent.errors import EngineError, RequestError
+from evoagent.ledger.database import Database
+from evoagent.ledger.request_log import RequestLog
+from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.transformers import TransformersEngine, TransformersOptions
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest, Sampling
+from evoagent.models.roles import Models
 from evoagent.models.sources import ResolvedModel, resolve
 
 pytestmark = pytest.mark.real
@@ -165,6 +170,51 @@ async def test_losses_are_those_of_the_library(engine: TransformersEngine, refer
         assert loss.mean == pytest.approx(float(nats[boundary - 1 :].mean()), abs=1e-4)
         if request.context:
             assert loss.context_mean == pytest.approx(float(nats[: boundary - 1].mean()), abs=1e-4)
+
+
+@FLOAT32
+@pytest.mark.parametrize(
+    ("turns", "choices"),
+    [
+        ((("user", "Is the sun hot? Answer Yes or No."),), ("Yes", "No")),
+        (
+            (("system", "You grade."), *SHOTS[:2], ("user", "What is the capital of France?")),
+            ("Paris", "The capital of France is Paris.", "Antananarivo", "Ulaanbaatar, Mongolia"),
+        ),
+    ],
+)
+async def test_choices_are_those_of_the_library(
+    engine: TransformersEngine,
+    reference: tuple[Any, Any],
+    tmp_path: Path,
+    turns: tuple[tuple[str, str], ...],
+    choices: tuple[str, ...],
+) -> None:
+    tokenizer, model = reference
+    chat = [{"role": role, "content": content} for role, content in turns]
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    start = len(tokenizer(prompt, add_special_tokens=False).input_ids)
+    sums = []
+    for choice in choices:
+        ids = tokenizer(prompt + choice, add_special_tokens=False, return_tensors="pt").input_ids
+        with torch.no_grad():
+            logs = torch.log_softmax(model(ids).logits[0, :-1].double(), -1).gather(1, ids[0, 1:, None])[:, 0]
+        sums.append(logs[start - 1 :].sum())
+    expected = torch.softmax(torch.stack(sums), 0).tolist()
+    database = Database(tmp_path / "ledger.db")
+    # Not `async with`, which would close the engine that other tests go on with.
+    dispatcher = Dispatcher({"judge": RoleBinding(engine)}, RequestLog(database, "run"), database)
+    try:
+        choice = await Models(dispatcher).judge.choose(chat, choices)
+        await dispatcher.flush()
+    finally:
+        dispatcher.close()
+        database.close()
+    assert list(choice.probabilities) == list(choices)
+    assert list(choice.probabilities.values()) == pytest.approx(expected, abs=1e-4)
+    assert sum(choice.probabilities.values()) == pytest.approx(1.0)
+    assert choice.best == choices[expected.index(max(expected))]
+    assert max(expected) < 0.9999, "nothing was compared"
 
 
 async def test_ends_of_texts(engine: TransformersEngine) -> None:

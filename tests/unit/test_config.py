@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 from evoagent import EngineSpec, OperatorSpec, ScorerSpec, SelectorSpec, hookimpl
 from evoagent.cli.init import init, write_project
 from evoagent.cli.validate import validate
-from evoagent.config import Strict
+from evoagent.config import NO_ROLES, Strict, decisions, fingerprint
 from evoagent.configfile import load_config, scenarios
 from evoagent.errors import ConfigError, UserError
 from evoagent.models.engines.openai import OpenAIOptions
+from evoagent.models.roles import Models
 from evoagent.plugins import PluginManager
 from evoagent.plugins.discovery import Source
 from evoagent.resources import configs_dir
@@ -59,6 +60,7 @@ class Toys:
         yield ScorerSpec(name="length", factory=object)
         yield ScorerSpec(name="ic_ifd", factory=object, needs=("scorer.loss",))
         yield ScorerSpec(name="diversity", factory=object, needs=("embedder.embed",))
+        yield ScorerSpec(name="second-view", factory=object, needs=("second.choose",))
 
     @hookimpl
     def evoagent_selectors(self) -> Iterator[SelectorSpec]:
@@ -122,6 +124,9 @@ def test_a_file_loads_with_its_folder_as_base(file: Path, manager: PluginManager
         (["models.evolver.sampling.temperature=0.3"], "models.evolver.sampling.temperature", 0.3),
         (["models.judge.sampling.max_tokens=8"], "models.judge.use", "evolver"),
         (["models.judge=responder", "models.judge.sampling.max_tokens=8"], "models.judge.use", "responder"),
+        (["models.second=judge"], "models.second.use", "judge"),
+        (["models.second.sampling.max_tokens=8"], "models.second.use", "evolver"),
+        (["models.second.engine=talker", "models.second.model=big"], "models.second.model", "big"),
         (["seeds.path=a=b.jsonl"], "seeds.path", "a=b.jsonl"),
         (["stop.survivors="], "stop.survivors", None),
         ({"seeds.limit": 4, "stop.rounds": 1}, "seeds.limit", 4),
@@ -343,6 +348,85 @@ def test_anchors_share_text_but_not_values(file: Path, manager: PluginManager) -
     )
     config = load_config(file, ["models.judge.model=other"], manager).config
     assert (config.models.evolver.model, config.models.judge.model) == ("m", "other")
+
+
+NAMED = BASE.replace(
+    "model: m}",
+    "model: m, sampling: {temperature: 0.9, max_tokens: 7}}\n  second: {engine: server, model: big}\n"
+    "  small-2: {use: second, sampling: {temperature: 0.2}}\n  third: evolver",
+)
+
+
+def test_roles_have_any_names_and_share_models(file: Path, manager: PluginManager) -> None:
+    file.write_text(NAMED)
+    models = load_config(file, (), manager).config.models
+    assert models.roles == ("evolver", "responder", "judge", "scorer", "embedder", "second", "small-2", "third")
+    found: list[Any] = [models.resolve(role) for role in ("second", "small-2", "third")]
+    assert [each.model for each in found] == ["big", "big", "m"]
+    assert [each.sampling.temperature for each in found] == [0.0, 0.2, 0.0]
+    assert found[2].sampling.max_tokens == 7
+    assert models.resolve("fourth") is None
+
+
+def test_named_roles_are_part_of_what_a_run_is_but_for_their_options(file: Path, manager: PluginManager) -> None:
+    file.write_text(NAMED)
+    marks = [
+        (fingerprint(config), decisions(config, {}))
+        for overrides in ((), ["models.second.options.device=gpu"], ["models.second.model=other"], ["models.x=judge"])
+        for config in [load_config(file, overrides, manager).config]
+    ]
+    assert marks[0] == marks[1]
+    assert len({mark for mark, _ in marks}) == len({mark for _, mark in marks}) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("third", "Third", "2: models: found the role 'Third', expected a name of lower-case letters"),
+        ("third", "draw", "2: models: found the role 'draw', expected a name"),
+        ("third", "judgee", "6: models.judgee: no plugin asks for this role; did you mean `judge`?"),
+        (
+            "use: second",
+            "use: secnd",
+            "2: models: small-2: `use: secnd` is no role; expected one of evolver, responder",
+        ),
+        ("third: evolver", "third: third", "2: models: third: `use` goes round in a circle"),
+        ("third: evolver", "third: embedder", "2: models: third: `use: embedder` names a role that has no model"),
+        ("third: evolver", "third: {engine: talkr, model: m}", "6: models.third.engine: engine `talkr` is not known"),
+        ("third: evolver", "third: {engine: talker}", "6: models.third: expected `engine` and `model`, or `use`"),
+        ("third: evolver", "third:", "6: models.third: found null, expected a mapping"),
+        (
+            "engine: server, model: big",
+            "engine: server, model: big, options: {devise: gpu}",
+            "4: models.second.options.devise: unknown key; did you mean `device`?",
+        ),
+        (
+            "[length]",
+            "[second-view]",
+            "12: critic.scorers.0: scorer `second-view` needs second.choose, but engine `server` has only generate",
+        ),
+    ],
+)
+def test_a_role_that_is_wrong_is_told_with_its_line(
+    file: Path, manager: PluginManager, old: str, new: str, expected: str
+) -> None:
+    assert NAMED.count(old) == 1
+    file.write_text(NAMED.replace(old, new))
+    [line] = errors(file, manager)
+    assert line.startswith(f"run.yaml:{expected}")
+
+
+def test_a_need_is_met_by_a_role_of_its_name_and_by_losses(file: Path, manager: PluginManager) -> None:
+    overrides = ["critic.scorers=[second-view]", "models.scond=judge"]
+    [line] = errors(file, manager, overrides)
+    assert line.endswith(
+        "scorer `second-view` needs second.choose, but `models.second` is not given; did you mean `scond`?"
+    )
+    assert load_config(file, [*overrides, "models.second={engine: server, model: m, options: {device: gpu}}"], manager)
+
+
+def test_what_models_has_beside_its_roles_is_no_role() -> None:
+    assert {name for name in vars(Models) if not name.startswith("_")} == set(NO_ROLES)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "evol-instruct"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,7 +21,17 @@ from evoagent.models.concurrency import START, ElasticLane
 from evoagent.models.dispatcher import Dispatcher, RetryPolicy, RoleBinding
 from evoagent.models.engine_calls import EngineCalls
 from evoagent.models.engines.base import Lane
-from evoagent.models.requests import Completion, GenerateRequest, Loss, Sampling, request_key, request_seed
+from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
+    Completion,
+    GenerateRequest,
+    Loss,
+    LossRequest,
+    Sampling,
+    request_key,
+    request_seed,
+)
 from evoagent.models.roles import Models, Scope
 from evoagent.testing import Script, ScriptedEngine
 
@@ -536,7 +547,22 @@ async def test_what_a_plugin_asks_for_wrongly_is_its_own_failure(dispatch: Calla
             with pytest.raises((TypeError, ValueError)):
                 await models.embedder.embed(text)  # type: ignore[arg-type]
         assert await models.evolver.generate("x")
-    assert engine.sent == {"generate": 1, "loss": 0, "embed": 0}
+        for choices in (
+            "AB",
+            (),
+            ("A",),
+            ("A", "A"),
+            ("A", ""),
+            ("A", " \n"),
+            ("A", None),
+            ["x" * n for n in range(66)],
+        ):
+            with pytest.raises((TypeError, ValueError)):
+                await models.evolver.choose("x", choices)  # type: ignore[arg-type]
+        for prompt in ([], [{"role": "nobody", "content": "x"}], "\udfff"):
+            with pytest.raises((TypeError, ValueError)):
+                await models.evolver.choose(prompt, ("A", "B"))
+    assert engine.sent == {"generate": 1, "loss": 0, "embed": 0, "choose": 0}
 
 
 @pytest.mark.parametrize(
@@ -611,6 +637,108 @@ async def test_a_role_without_a_model_is_the_user_s_mistake(dispatch: Callable[.
     async with dispatch(Recorder()) as dispatcher:
         with pytest.raises(UserError, match=r"models\.judge"):
             await Models(dispatcher).judge.generate("?")
+        with pytest.raises(UserError, match=r"models\.scorr: .* gives it no model; did you mean `scorer`\?"):
+            await Models(dispatcher)["scorr"].choose("?", ("Yes", "No"))
+
+
+async def test_a_role_is_the_same_by_its_name(dispatch: Callable[..., Dispatcher]) -> None:
+    engine = Recorder()
+    async with dispatch(engine) as dispatcher:
+        models = Models(dispatcher)
+        first = await models["evolver"].generate("x")
+        assert (await models.evolver.generate("x")).text != first.text  # the second draw
+    assert engine.sent["generate"] == 2
+
+
+class ByLoss(Recorder):
+    """Has losses and no `choose`, as most engines: the nats of a reply are its length."""
+
+    capabilities = frozenset({"generate", "loss"})
+
+    async def loss(self, requests: Sequence[LossRequest]) -> list[Loss | Exception]:
+        self.sent["loss"] += len(requests)
+        return [self._nats(request) for request in requests]
+
+    def _nats(self, request: LossRequest) -> Loss | Exception:
+        assert request.convention == "chat"
+        assert request.messages == (("user", "1+1?"), ("assistant", "2"), ("user", "2+2?"))
+        if request.target == "too long":
+            return RequestError("the text is too long")
+        return Loss(float(len(request.target)), 1, merged=request.target == " 4", prompt_tokens=7)
+
+
+async def test_an_engine_with_losses_can_choose(dispatch: Callable[..., Dispatcher]) -> None:
+    expected = {"4": math.exp(-1), "four": math.exp(-4), "fourteen": math.exp(-8)}
+    expected = {answer: weight / sum(expected.values()) for answer, weight in expected.items()}
+    answers = []
+    engines = [ByLoss(lane=Lane(batch=8, parallel=1)) for _ in range(2)]
+    for engine in engines:
+        async with dispatch(engine) as dispatcher:
+            models = Models(dispatcher, Scope("op", 1))
+            answers.append(await models.scorer.choose("2+2?", list(expected), examples={"1+1?": "2"}))
+            account = dispatcher.accounts.by_key["scorer", "op", 1]
+            assert (account.sent, account.cached) == ((3, 0) if engine is engines[0] else (0, 3))
+    assert answers[0].probabilities == pytest.approx(expected)
+    assert list(answers[0].probabilities) == list(expected)
+    assert (answers[0].best, answers[0].prompt_tokens) == ("4", 21)
+    assert answers[1] == answers[0]
+    assert engines[1].sent["loss"] == 0
+
+
+async def test_an_answer_that_cannot_be_weighed_fails_the_choice(dispatch: Callable[..., Dispatcher]) -> None:
+    async with dispatch(ByLoss()) as dispatcher:
+        scorer = Models(dispatcher).scorer
+        with pytest.raises(RequestError, match="too long"):
+            await scorer.choose("2+2?", ("4", "too long"), examples={"1+1?": "2"})
+        with pytest.raises(RequestError, match="joins the answer ' 4' to the prompt"):
+            await scorer.choose("2+2?", ("4", " 4"), examples={"1+1?": "2"})
+
+
+async def test_a_choice_of_the_engine_s_own_is_kept_in_the_log(dispatch: Callable[..., Dispatcher]) -> None:
+    class Sure(Script):
+        def choose(self, request: ChooseRequest) -> dict[str, float]:
+            return dict.fromkeys(reversed(request.choices), 1.0) | {request.choices[0]: 2.0}
+
+    engine = Recorder(Sure())
+    found = []
+    for _ in range(2):
+        async with dispatch(engine) as dispatcher:
+            found.append(await Models(dispatcher).scorer.choose("Which?", ("b", "a", "c")))
+    assert found[0].probabilities == {"b": 0.5, "a": 0.25, "c": 0.25}
+    assert list(found[0].probabilities) == list(found[1].probabilities) == ["b", "a", "c"]
+    assert found[0] == found[1]
+    assert engine.sent["choose"] == 1
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {},
+        {"a": 1.0},
+        {"a": 1.0, "b": -0.5},
+        {"a": 0.0, "b": 0.0},
+        {"a": 1.0, "b": float("nan")},
+        {"a": 1, "b": 1, "c": 1},
+    ],
+)
+async def test_a_strange_engine_s_choices_are_looked_at(
+    dispatch: Callable[..., Dispatcher], weights: dict[str, float]
+) -> None:
+    class Strange(Script):
+        def choose(self, request: ChooseRequest) -> dict[str, float]:
+            return weights
+
+    async with dispatch(Recorder(Strange())) as dispatcher:
+        with pytest.raises(EngineError, match="choose answered with"):
+            await Models(dispatcher).scorer.choose("Which?", ("a", "b"))
+
+
+def test_the_expectation_of_a_choice() -> None:
+    grades = Choice({"1": 0.25, "5": 0.75})
+    assert grades.expectation() == pytest.approx(4.0)
+    assert grades.expectation({"1": 0, "5": 1}) == pytest.approx(0.75)
+    with pytest.raises(KeyError):
+        grades.expectation({"1": 0})
 
 
 def test_back_off_doubles_and_honours_the_server() -> None:

@@ -117,7 +117,13 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "operators.md": (evoagent.Instruction, evoagent.Evolution),
     "scorers.md": (evoagent.Candidate, evoagent.Score),
     "rules.md": (evoagent.Verdict,),
-    "engines.md": (evoagent.Lane, evoagent.GenerateRequest, evoagent.LossRequest, evoagent.EmbedRequest),
+    "engines.md": (
+        evoagent.Lane,
+        evoagent.GenerateRequest,
+        evoagent.LossRequest,
+        evoagent.EmbedRequest,
+        evoagent.ChooseRequest,
+    ),
 }
 
 

@@ -27,7 +27,16 @@ from evoagent.config import ModelConfig
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
 from evoagent.models.engines.openai import OpenAIEngine, OpenAIOptions
 from evoagent.models.engines.openai_wire import retry_after
-from evoagent.models.requests import Completion, EmbedRequest, GenerateRequest, Loss, LossRequest, Sampling
+from evoagent.models.requests import (
+    Choice,
+    ChooseRequest,
+    Completion,
+    EmbedRequest,
+    GenerateRequest,
+    Loss,
+    LossRequest,
+    Sampling,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -354,7 +363,7 @@ async def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert "cret" not in str(caught.value)
     monkeypatch.setenv("EVOAGENT_OPENAI_BASE_URL", "http://x/v1")
     engine = OpenAIEngine(model, SOURCE, OpenAIOptions())
-    assert engine.capabilities == {"generate"}
+    assert engine.capabilities == {"generate", "choose"}
     with pytest.raises(EngineError, match="start it first"):
         await engine.generate([HELLO])
 
@@ -362,7 +371,7 @@ async def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_capabilities_follow_the_options() -> None:
     options = OpenAIOptions(base_url="http://x/v1", loss="echo", embed=True)
     engine = OpenAIEngine(ModelConfig(engine="openai", model="tiny"), SOURCE, options)
-    assert engine.capabilities == set(engine.lanes) == {"generate", "loss", "embed"}
+    assert engine.capabilities == set(engine.lanes) == {"generate", "loss", "embed", "choose"}
 
 
 async def test_embeddings_are_unit_vectors_in_order_and_a_bad_text_fails_alone() -> None:
@@ -410,11 +419,12 @@ def bytes_server(path: str, body: dict[str, Any]) -> Any:
 
 async def test_loss_by_prompt_logprobs() -> None:
     async with serving(bytes_server, loss="vllm-prompt-logprobs") as (engine, server):
-        raw, alone, chatty, empty = await engine.loss(
+        raw, alone, chatty, whole, empty = await engine.loss(
             [
                 LossRequest("abc", "xy"),
                 LossRequest("abc", per_token=True),
                 LossRequest("no", "hi", convention="chat"),
+                LossRequest("no", convention="chat", messages=(("system", "s"), ("user", "hi"))),
                 LossRequest("", ""),
             ]
         )
@@ -423,8 +433,69 @@ async def test_loss_by_prompt_logprobs() -> None:
     assert alone == Loss(1.0 + 2, 2, 0.0, 0, False, 3, tokens=(1.0, 2.0))
     # < u > h i < a > n o: the template around the context is not scored.
     assert chatty == Loss(8.0 + 9, 2, 3.0 + 4, 2, False, 10)
+    # < u > s < a > < u > h i < a > n o: of a whole chat only the reply is scored.
+    assert whole == Loss(15.0 + 16, 2, 0.0, 0, False, 17)
     assert empty == Loss(0.0, 0)
     assert {path for path, _, _ in server.seen} == {"/tokenize", "/detokenize", "/v1/completions"}
+
+
+def first_token(**probabilities: float) -> dict[str, Any]:
+    """A chat completion of one token, with the probabilities of those that it may be."""
+    rows = [{"token": token, "logprob": math.log(p), "bytes": None} for token, p in probabilities.items()]
+    logprobs = {"content": [{**rows[0], "top_logprobs": rows}]}
+    body = {"choices": [{"message": {"content": "Yes"}, "finish_reason": "length", "logprobs": logprobs}]}
+    return body | {"usage": {"prompt_tokens": 11, "completion_tokens": 1}}
+
+
+async def choose(body: Any, *choices: str) -> Any:
+    async with serving(lambda *_: (200, {}, body)) as (engine, _):
+        return (await engine.choose([ChooseRequest((("user", "Well?"),), choices)]))[0]
+
+
+async def test_answers_are_weighed_by_the_tokens_that_begin_them() -> None:
+    chat = (("system", "Be brief."), ("user", "Well?"))
+    body = first_token(**{"Yes": 0.4, " Yes": 0.1, "Ye": 0.05, "Yes.": 0.05, "No": 0.2, "Yesterday": 0.1, "\n": 0.1})
+    async with serving(lambda *_: (200, {}, body)) as (engine, server):
+        [choice] = await engine.choose([ChooseRequest(chat, ("Yes", "No", "Perhaps"))])
+    assert isinstance(choice, Choice)
+    assert choice.probabilities == pytest.approx({"Yes": 0.75, "No": 0.25, "Perhaps": 0.0})
+    assert (choice.best, choice.prompt_tokens) == ("Yes", 11)
+    [(path, sent, _)] = server.seen
+    assert path == "/v1/chat/completions"
+    assert sent["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Well?"}]
+    wanted = {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
+    assert {name: sent[name] for name in wanted} == wanted
+
+
+async def test_an_answer_that_another_begins_with_has_a_token_of_its_own_or_is_refused() -> None:
+    numbers = first_token(**{"1": 0.3, "10": 0.6, "9": 0.1})
+    assert (await choose(numbers, "1", "9", "10")).probabilities == pytest.approx({"1": 0.3, "9": 0.1, "10": 0.6})
+    for body, choices in [
+        (first_token(**{"1": 0.9, "9": 0.1}), ("1", "9", "10")),
+        (first_token(very=0.9, Good=0.1), ("very good", "very bad")),
+    ]:
+        refused = await choose(body, *choices)
+        assert isinstance(refused, RequestError)
+        assert "begin with the same token" in str(refused)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        first_token(Well=0.9, I=0.1),
+        chat("Yes"),
+        chat("Yes") | {"choices": [{"logprobs": {"content": [{"token": "Yes", "logprob": 0.0, "top_logprobs": []}]}}]},
+        {"choices": [{"logprobs": {"content": [{"top_logprobs": [{"token": "Yes", "logprob": None}, 3, {}]}]}}]},
+    ],
+)
+async def test_what_tells_nothing_of_the_answers_is_refused(body: Any) -> None:
+    assert isinstance(await choose(body, "Yes", "No"), RequestError)
+
+
+async def test_improbable_answers_are_still_compared() -> None:
+    rows = [{"token": "Hm", "logprob": 0.0}, {"token": "Yes", "logprob": -900.0}, {"token": "No", "logprob": -901.0}]
+    body = {"choices": [{"logprobs": {"content": [{"top_logprobs": rows}]}}]}
+    assert (await choose(body, "Yes", "No")).probabilities["Yes"] == pytest.approx(1 / (1 + math.exp(-1)))
 
 
 @pytest.mark.parametrize(

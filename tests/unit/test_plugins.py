@@ -147,7 +147,7 @@ BROKEN = {
     "bad verbs": (
         "from evoagent import hookimpl, EngineSpec\n@hookimpl\ndef evoagent_engines():\n"
         "    yield EngineSpec(name='x', factory=int, verbs={'shout'})",
-        "found 'shout' in verbs, expected a set of 'generate', 'loss' and 'embed'",
+        "found 'shout' in verbs, expected a set of 'generate', 'loss', 'embed' and 'choose'",
     ),
     "bad suffix": (
         "from evoagent import hookimpl, ExporterSpec\n@hookimpl\ndef evoagent_exporters():\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,14 @@ def test_in_a_chat_only_the_users_own_words_are_context() -> None:
     assert spans(Letters(), LossRequest("xy", "=", convention="chat")) == ("=", "xy", False)
     assert spans(Letters(), LossRequest("xy", convention="chat")) == ("", "xy", False)
     assert spans(Letters(template="{}>"), LossRequest("xy", "abc", convention="chat")) == ("bc", "xy", False)
+
+
+def test_of_a_whole_chat_only_the_reply_is_scored() -> None:
+    chat = (("user", "ab"), ("assistant", "c"), ("user", "d"))
+    request = LossRequest("xy", "", "", "chat", messages=chat)
+    assert spans(Letters(), request) == ("", "xy", False)
+    assert len(scoring_ids(Letters(), request).ids) == len("[ab]=[c]=[d]=xy")
+    assert spans(Letters(template="{}\n"), replace(request, target="\nx")) == ("", "x", True)
 
 
 def test_templates_that_cannot_be_used_say_so() -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +92,16 @@ class Few(Selector):
         return {"size": float(len(survivors))}
 
 
+class Graded(Scorer):
+    """How good a second model finds the response, from 1 to 5."""
+
+    async def score(self, candidate: Candidate, models: Models) -> Score:
+        prompt = f"Grade it from 1 to 5.\n{candidate.response}"
+        choice = await models["second"].choose(prompt, [str(grade) for grade in range(1, 6)])
+        return Score(choice.expectation(), details={"best": choice.best})
+
+
+GRADED = ScorerSpec(name="graded", factory=Graded, summary="a second model's grade", needs=("second.choose",))
 ASK = OperatorSpec(name="ask", factory=Ask, summary="asks", needs=("evolver.generate",))
 
 
@@ -108,6 +119,30 @@ async def test_scripted_models_answer_and_keep_what_they_were_asked(scripted_mod
     assert [sent.need for sent in models.requests] == ["judge.generate", "scorer.loss"]
     assert models.requests[0].request.messages == (("user", "Tea?"),)
     assert models.evolver.style == "examples"
+
+
+async def test_scripted_models_have_any_role_and_choose_by_the_script(scripted_models: Make) -> None:
+    class Strict(Script):
+        def choose(self, request: Any) -> Mapping[str, float]:
+            return {choice: float(choice in request.messages[-1][1]) for choice in request.choices}
+
+    models = scripted_models(Strict(), roles=["second"])
+    choice = await models["second"].choose("Is it a yes?", ("yes", "no"))
+    assert (choice.best, choice.probabilities["no"]) == ("yes", 0.0)
+    assert [sent.need for sent in models.requests] == ["second.choose"]
+    with pytest.raises(UserError, match=r"models\.third"):
+        await models["third"].choose("Is it a yes?", ("yes", "no"))
+
+
+def test_a_run_in_memory_has_the_roles_that_it_is_given() -> None:
+    run = run_in_memory(scorers=[GRADED], roles=["second"])
+    values = [score.value for score in run.scores["graded"]]
+    assert len(values) == len(run.candidates)
+    assert all(value is not None and 1 < value < 5 for value in values)
+    assert len(set(values)) > 1
+    assert run.summary["tokens"]["second"]["prompt"] > 0
+    with pytest.raises(UserError, match=r"scorer `graded` needs second\.choose, but models\.second is not configured"):
+        run_in_memory(scorers=[GRADED])
 
 
 def test_scripted_models_serve_code_that_is_not_async(scripted_models: Make) -> None:
@@ -572,6 +607,11 @@ BAD: dict[str, tuple[Callable[[], PluginSpec], str, str]] = {
     "no return": (never_returning, "event loop", "does not return within 1 s on an empty text as instruction"),
     "no return, not even cancelled": (stubborn, "event loop", "an empty text as instruction"),
     "a hang": (hanging, "event loop", "an empty text as instruction"),
+    "an undeclared role": (
+        lambda: replace(GRADED, needs=()),
+        "needs",
+        "calls second.choose, which `needs` does not name",
+    ),
     "an undeclared need": (undeclared, "needs", "calls scorer.loss, which `needs` does not name"),
     "no JSON": (not_json, "hostile text", "raises TypeError"),
     "a changed row": (changes_its_row, "hostile text", "changes the row"),
@@ -736,3 +776,7 @@ def test_the_models_of_the_function_close_by_hand() -> None:
     models = make_models()
     models.close()
     assert models.requests == []
+
+
+def test_a_plugin_that_asks_a_named_role_is_sound() -> None:
+    assert_valid_plugin(GRADED)
