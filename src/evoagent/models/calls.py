@@ -308,6 +308,12 @@ def leave_behind(task: asyncio.Task[Any]) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """Mark a failure as seen, so that a caller who was cancelled meanwhile leaves no warning behind."""
+    if not future.cancelled():
+        future.exception()
+
+
 async def _async_iterator(items: Iterable[T]) -> AsyncIterator[T]:
     for item in items:
         yield item

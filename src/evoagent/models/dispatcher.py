@@ -22,7 +22,7 @@ from evoagent.failures import explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import LoggedRequest, RequestLog
 from evoagent.models.accounts import Accounts
-from evoagent.models.calls import PLUGIN_SECONDS, Calls, settle
+from evoagent.models.calls import PLUGIN_SECONDS, Calls, retrieve, settle
 from evoagent.models.checks import check_request
 from evoagent.models.choices import choose_by_loss
 from evoagent.models.codec import decode, encode
@@ -183,7 +183,7 @@ class Dispatcher(Calls):
             if isinstance(request, GenerateRequest):
                 request = replace(request, seed=request_seed(key, self.run_seed))
             future = asyncio.get_running_loop().create_future()
-            future.add_done_callback(_retrieve)
+            future.add_done_callback(retrieve)
             self._in_flight[key] = future
             self._lookups.append(Pending(key, role, request, scope, future))
             if not self._looking_up:
@@ -396,9 +396,3 @@ class Dispatcher(Calls):
         if not task.cancelled() and (error := task.exception()) is not None:
             known = error if isinstance(error, EvoAgentError) else None
             self._fail(known or EngineError(f"internal error: {type(error).__name__}: {error}"))
-
-
-def _retrieve(future: asyncio.Future[Result]) -> None:
-    """Mark a failure as seen, so that a caller who was cancelled meanwhile leaves no warning behind."""
-    if not future.cancelled():
-        future.exception()
