@@ -1,4 +1,4 @@
-"""Models as a plugin sees them: a role for each use, and three verbs."""
+"""Models as a plugin sees them: a role for each use, three verbs, and what it may draw from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from evoagent.models.pools import Corpora, Pool, Sources
 from evoagent.models.requests import Completion, EmbedRequest, GenerateRequest, Loss, LossRequest, Message
 
 if TYPE_CHECKING:
@@ -19,11 +20,16 @@ Style = Literal["plain", "examples"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart."""
+    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart.
+
+    Attributes:
+        parents: ids of the parents of an operator's call: never drawn from the pool.
+    """
 
     operator: str = ""
     round: int = 0
     draw: str = ""
+    parents: tuple[str, ...] = ()
 
 
 class Role:
@@ -106,9 +112,14 @@ def _with_examples(chat: Sequence[Message], examples: Mapping[str, str]) -> list
 
 
 class Models:
-    """The roles of a run, as handed to one call of a plugin."""
+    """The roles of a run, as handed to one call of a plugin.
 
-    def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None) -> None:
+    Attributes:
+        pool: the other members of this round's population, for operators to draw from; else empty.
+        corpora: the configuration's corpora by name, to draw from.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None, sources: Sources | None = None) -> None:
         scope = scope or Scope()
         self.evolver = Role("evolver", dispatcher, scope)
         self.responder = Role("responder", dispatcher, scope)
@@ -117,6 +128,12 @@ class Models:
         self.embedder = Role("embedder", dispatcher, scope)
         self._dispatcher = dispatcher
         self._scope = scope
+        self._sources = sources or Sources()
+        key = f"{self.draw}:{','.join(scope.parents)}"
+        self.pool = Pool(self._sources.pool, f"{key}:pool", scope.parents)
+        self.corpora = Corpora(
+            {name: Pool(rows, f"{key}:corpora.{name}") for name, rows in self._sources.corpora.items()}
+        )
 
     @property
     def draw(self) -> str:
@@ -129,4 +146,4 @@ class Models:
 
     def scoped(self, scope: Scope) -> Models:
         """The same models on behalf of another caller."""
-        return Models(self._dispatcher, scope)
+        return Models(self._dispatcher, scope, self._sources)
