@@ -126,7 +126,7 @@ def test_a_few_lines_are_enough(tmp_path: Path) -> None:
         ),
         (HEAD, "body: expected {{ instruction }}"),
         (HEAD + "{{ instruction", "body: not a valid template, line 1"),
-        (HEAD + BODY + "{{ output }}", "body: found output; expected only input, instruction"),
+        (HEAD + BODY + "{{ output }}", "body: found output; expected only document, input, instruction"),
         (HEAD.replace("{{ instruction }}", "{{ task }}") + BODY, r"examples\.user: found task"),
     ],
 )

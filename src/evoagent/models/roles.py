@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from evoagent.models.pools import Corpora, Pool, Sources
@@ -112,12 +113,7 @@ def _with_examples(chat: Sequence[Message], examples: Mapping[str, str]) -> list
 
 
 class Models:
-    """The roles of a run, as handed to one call of a plugin.
-
-    Attributes:
-        pool: the other members of this round's population, for operators to draw from; else empty.
-        corpora: the configuration's corpora by name, to draw from.
-    """
+    """The roles of a run, as handed to one call of a plugin, and what the call may draw from."""
 
     def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None, sources: Sources | None = None) -> None:
         scope = scope or Scope()
@@ -129,11 +125,21 @@ class Models:
         self._dispatcher = dispatcher
         self._scope = scope
         self._sources = sources or Sources()
-        key = f"{self.draw}:{','.join(scope.parents)}"
-        self.pool = Pool(self._sources.pool, f"{key}:pool", scope.parents)
-        self.corpora = Corpora(
-            {name: Pool(rows, f"{key}:corpora.{name}") for name, rows in self._sources.corpora.items()}
-        )
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The other members of this round's population, for an operator to draw from; for others it is empty."""
+        return Pool(self._sources.pool, f"{self._call}:pool", self._scope.parents)
+
+    @cached_property
+    def corpora(self) -> Corpora:
+        """The configuration's corpora by name, to draw from."""
+        rows = self._sources.corpora.items()
+        return Corpora({name: Pool(each, f"{self._call}:corpora.{name}") for name, each in rows})
+
+    @property
+    def _call(self) -> str:
+        return f"{self.draw}:{','.join(self._scope.parents)}"
 
     @property
     def draw(self) -> str:

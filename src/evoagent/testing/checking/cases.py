@@ -56,11 +56,11 @@ def _operator_cases(spec: OperatorSpec) -> list[Case]:
     parents = {f"seed {number}": (seed, True) for number, seed in enumerate(SEEDS[:3], 1)}
     parents["a seed with an input"] = (next(seed for seed in SEEDS if seed.input), True)
     parents["a survivor"] = (_survivor(SEEDS[0]), True)
-    parents["a document"] = (DOCUMENTS[0], True)
     for name, text in INSTRUCTIONS.items():
         parents[f"{name} as instruction"] = (Instruction("h1", text, "", "Yes.", seed_id="h1"), False)
         both = Instruction("h2", SEEDS[1].instruction, text, text, seed_id="h2")
         parents[f"{name} as input and output"] = (both, False)
+    parents["a document"] = (DOCUMENTS[0], True)
 
     flaw = partial(evolution_flaw, most=spec.evolutions)
 
