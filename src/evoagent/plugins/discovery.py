@@ -261,7 +261,8 @@ def _need_problem(needs: Any) -> str | None:
         return f"found needs {shown(needs)}, expected a tuple of texts such as 'scorer.loss'"
     for need in needs:
         if not isinstance(need, str) or not _NEED.fullmatch(need):
-            return f"found {shown(need)} in needs, expected a role and a verb such as 'scorer.loss', or a corpus such as 'corpora.queries'"
+            expected = "a role and a verb such as 'scorer.loss', or a corpus such as 'corpora.queries'"
+            return f"found {shown(need)} in needs, expected {expected}"
     return None
 
 

@@ -27,7 +27,8 @@ class PluginSpec:
         factory: makes the plugin: called with an instance of `config`, or with nothing where there is none.
         summary: a line for listings.
         config: a pydantic model of the plugin's parameters, valid under its name in a configuration.
-        needs: role and verb pairs that it calls, such as "scorer.loss"; checked before any model loads.
+        needs: role and verb pairs that it calls, such as "scorer.loss", and corpora that it draws from, such as
+            "corpora.queries"; checked before any model loads.
     """
 
     kind: ClassVar[str] = "plugin"
