@@ -18,7 +18,7 @@ ROLES = ("evolver", "responder", "judge", "scorer", "embedder")
 """The roles that are built in; a configuration may name more."""
 
 ROLE_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
-NO_ROLES = ("draw", "scoped")
+NO_ROLES = ("corpora", "draw", "pool", "scoped")
 """What `Models` has beside its roles."""
 
 
@@ -102,14 +102,29 @@ PathText = Annotated[str, AfterValidator(_path_text)]
 
 
 class SeedsConfig(Strict):
-    """Where the seed instructions come from."""
+    """Where seeds, or the rows of a corpus, come from: instructions, or documents, which are texts without one."""
 
     path: PathText
+    form: Literal["instructions", "documents"] = "instructions"
     format: Literal["auto", "alpaca", "sharegpt", "messages", "plain"] = "auto"
     limit: int | None = Field(None, ge=1)
     max_bad: float = Field(0.1, ge=0, le=1)
-    columns: dict[Literal["instruction", "input", "output"], str] | None = None
+    columns: dict[Literal["instruction", "input", "output", "text"], str] | None = None
     split: str = "train"
+
+    @model_validator(mode="after")
+    def _of_one_form(self) -> SeedsConfig:
+        documents = self.form == "documents"
+        if documents and self.format != "auto":
+            raise ValueError(f"found format: {self.format}, which is one of instructions, with form: documents")
+        wrong = sorted(name for name in self.columns or {} if (name == "text") != documents)
+        if wrong:
+            expected = "`text` alone" if documents else "`instruction`, `input` or `output`"
+            raise ValueError(f"columns: found `{wrong[0]}`, expected {expected} with form: {self.form}")
+        return self
+
+
+CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class ModelsConfig(Strict):
@@ -262,6 +277,7 @@ class RunConfig(Strict):
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")
     seed: int = Field(0, ge=0)
     seeds: SeedsConfig
+    corpora: dict[CorpusName, SeedsConfig] = Field(default_factory=dict)
     models: ModelsConfig
     evolver: EvolverConfig | None = None
     critic: CriticConfig = CriticConfig()
@@ -318,6 +334,8 @@ def fingerprint(config: RunConfig) -> str:
     valid, and decisions are taken anew from it.
     """
     content = config.model_dump(mode="json")
+    if config.seeds.form == "instructions":  # the only form once: directories of that time stay what they are
+        content["seeds"].pop("form")
     for role in content["models"].values():
         if role is not None:
             role.pop("options")  # memory, threads, addresses; what changes answers is in the engine's identity
@@ -333,6 +351,7 @@ def fingerprint(config: RunConfig) -> str:
 
 NOT_IDENTITY = (
     "seeds.path",  # the seeds themselves are compared
+    "corpora",  # what their rows say is among the versions that decide
     "evolver.prompts",  # what the files say is in the operators' versions
     "name",  # a label
     "output",  # where, not what
@@ -351,10 +370,11 @@ def decisions(config: RunConfig, versions: Mapping[str, str]) -> str:
     """Fingerprint of everything that decides which rows survive; equal means the same dataset.
 
     Args:
-        versions: of the plugins and models that `config` names.
+        versions: of the plugins, models and corpora that `config` names.
     """
     speed = {"window": True, "plugin_seconds": True}
     paths: Any = {"seeds": {"path"}, "evolver": {"prompts"}, "stages": {"__all__": {"evolver": {"prompts"}}}}
+    paths["corpora"] = True  # told by their versions
     content = config.model_dump(mode="json", exclude={"name": True, "output": True, **paths, **speed})
     for role in content["models"].values():
         if role is not None:

@@ -276,7 +276,7 @@ def _repeated(named: list[_Named]) -> list[Problem]:
 
 
 def _unmet(named: list[_Named], config: RunConfig, manager: PluginManager) -> list[Problem]:
-    """What the plugins ask of a role that its engine cannot do."""
+    """What the plugins ask of a role that its engine cannot do, and the corpora that they miss."""
     problems = []
     engines: dict[str, EngineSpec] = {spec.name: spec for spec in manager.specs("engine")}
     needs: list[tuple[Location, str, tuple[str, ...]]] = [
@@ -290,6 +290,11 @@ def _unmet(named: list[_Named], config: RunConfig, manager: PluginManager) -> li
     for location, who, wanted in needs:
         for need in wanted:
             role, _, verb = need.partition(".")
+            if role == "corpora":
+                if verb not in config.corpora:
+                    text = f"{who} needs {need}, but `{need}` is not given{closest(verb, config.corpora)}"
+                    problems.append(Problem(location, text))
+                continue
             model = config.models.resolve(role)
             if model is None or model.engine is None:
                 given = [name for name in config.models.roles if config.models.resolve(name) is not None]

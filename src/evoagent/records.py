@@ -14,17 +14,24 @@ def content_id(*parts: object) -> str:
     return digest.hexdigest()[:16]
 
 
+def content_number(text: str, below: int) -> int:
+    """A number from 0 to `below` - 1 made of `text`: the same on any machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % below
+
+
 def join_prompt(instruction: str, input: str | None) -> str:
-    """The instruction followed by its input on a new line, where there is one: "Q" of the IFD formulas."""
-    return f"{instruction}\n{input}" if input else instruction
+    """The instruction followed by its input on a new line, where there are both: "Q" of the IFD formulas."""
+    return "\n".join(part for part in (instruction, input) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """A member of the population: a seed, or a survivor of an earlier round.
+    """A member of the population: a seed, or a survivor of an earlier round; or a row of a corpus.
 
     Attributes:
         id: stable identifier; a survivor keeps the identifier that it had as a candidate.
+        instruction: "" for a document, a text that an operator is to write an instruction for.
+        input: what the instruction works on; the text of a document.
         output: the seed's reference answer, or the responder's answer for a survivor; "" if there is none.
         seed_id: the seed at the root of the (first) line of parents; its own id for a seed.
         round: 0 for a seed, else the round that produced it, counted through the whole run.
@@ -43,6 +50,11 @@ class Instruction:
     operator: str | None = None
     stage: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it is a text, in `input`, without an instruction."""
+        return not self.instruction
 
     @property
     def prompt_text(self) -> str:

@@ -13,7 +13,16 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from evoagent.config import NOT_IDENTITY, EvolverConfig, RunConfig, decisions, dump_yaml, fingerprint, resolve_path
+from evoagent.config import (
+    NOT_IDENTITY,
+    EvolverConfig,
+    RunConfig,
+    SeedsConfig,
+    decisions,
+    dump_yaml,
+    fingerprint,
+    resolve_path,
+)
 from evoagent.datasets.seeds import SeedBatch
 from evoagent.datasets.writer import replacing
 from evoagent.errors import UserError
@@ -114,7 +123,7 @@ class ChosenRun(NamedTuple):
 
     Attributes:
         resumed: it goes on with an earlier one.
-        changed: the plugins and models whose versions are others than in the run before.
+        changed: the plugins, models and corpora whose versions are others than in the run before.
     """
 
     record: RunRecord
@@ -139,7 +148,7 @@ def choose_run(
     never stand in one run.
 
     Args:
-        versions: of the plugins and models that `config` names.
+        versions: of the plugins, models and corpora that `config` names.
         expected: the run to go on with; no other one will do.
 
     Raises:
@@ -180,13 +189,19 @@ def _write_config(directory: Path, config: RunConfig) -> None:
 
 def _anchored(config: RunConfig, base: Path) -> RunConfig:
     """The configuration with its paths made absolute, so that it can be run again from where it lies now."""
-    seeds = config.seeds
-    path = resolve_path(seeds.path, base)
-    if path.exists():
-        seeds = seeds.model_copy(update={"path": str(path.absolute())})
     stages = [stage.model_copy(update={"evolver": _anchored_prompts(stage.evolver, base)}) for stage in config.stages]
-    evolver = _anchored_prompts(config.evolver, base)
-    return config.model_copy(update={"seeds": seeds, "evolver": evolver, "stages": stages})
+    changes = {
+        "seeds": _anchored_rows(config.seeds, base),
+        "corpora": {name: _anchored_rows(corpus, base) for name, corpus in config.corpora.items()},
+        "evolver": _anchored_prompts(config.evolver, base),
+        "stages": stages,
+    }
+    return config.model_copy(update=changes)
+
+
+def _anchored_rows(rows: SeedsConfig, base: Path) -> SeedsConfig:
+    path = resolve_path(rows.path, base)
+    return rows.model_copy(update={"path": str(path.absolute())}) if path.exists() else rows
 
 
 def _anchored_prompts(evolver: EvolverConfig | None, base: Path) -> EvolverConfig | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,23 +18,27 @@ from langgraph.types import Command
 
 from evoagent import __version__
 from evoagent.config import ModelConfig, ModelsConfig, RunConfig
-from evoagent.datasets.card import CardFacts, ModelFact
+from evoagent.datasets.card import CardFacts, CorpusFact, ModelFact
+from evoagent.datasets.corpora import Corpus, find_corpus
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.datasets.writer import write_dataset
 from evoagent.errors import ConfigError, UserError
 from evoagent.events import Event, NodeProgress, Notice, RunStarted, to_json
 from evoagent.graph import build_graph, recursion_limit, ways_of
+from evoagent.ledger.corpora import CorpusStore
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
+from evoagent.models.pools import Rows
 from evoagent.models.requests import Sampling, can_answer
 from evoagent.models.roles import Style
 from evoagent.models.sources import ResolvedModel, resolve
 from evoagent.plugins.loading import load_stage, used_specs, versions
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import PluginSpec
+from evoagent.records import Instruction
 from evoagent.rundir import EVENTS, LEDGER, ChosenRun, Resume, check_directory, choose_run, locked
 from evoagent.state import EvolutionContext, LoadedStage
 from evoagent.validation import closest
@@ -108,16 +112,20 @@ def bind(models: list[Model]) -> dict[str, RoleBinding]:
     return bindings
 
 
-def check_capabilities(models: list[Model], specs: list[PluginSpec]) -> None:
-    """Refuse plugins that ask a role for what its engine, with its options, cannot do.
+def check_capabilities(models: list[Model], specs: list[PluginSpec], corpora: Collection[str] = ()) -> None:
+    """Refuse plugins that ask a role for what its engine, with its options, cannot do, or for a corpus that is missing.
 
     Raises:
-        ConfigError: names the plugin, the role and the engine.
+        ConfigError: names the plugin, and the role and the engine, or the corpus.
     """
     engines = {model.role: model for model in models}
     for spec in specs:
         for need in spec.needs:
             role, _, verb = need.partition(".")
+            if role == "corpora":
+                if verb not in corpora:
+                    raise ConfigError(f"{spec.kind} `{spec.name}` needs {need}, but there is no such corpus")
+                continue
             if role not in engines:
                 hint = closest(role, engines)
                 raise ConfigError(f"{spec.kind} `{spec.name}` needs {need}, but models.{role} is not configured{hint}")
@@ -169,7 +177,7 @@ async def open_run(
         # In a thread: reading seeds and opening the ledger would hold up whoever shares the event loop.
         opened = await in_thread(_open, stack, config, base, directory, manager, resume, run_id, seeds)
         listen = stack.enter_context(logged(directory / EVENTS, listen))
-        await _greet(listen, manager, directory, opened.run, opened.seeds)
+        await _greet(listen, manager, directory, opened.run, opened.read)
         manager.observer_seconds = config.plugin_seconds
         watchdog = Watchdog(manager.owner, lambda text: listen(Notice(text)), config.plugin_seconds, give_up)
         async with watchdog, _context(opened, config, directory, manager, listen) as context:
@@ -197,7 +205,8 @@ class _Opened:
 
     database: Database
     run: ChosenRun
-    seeds: SeedBatch
+    read: Mapping[str, SeedBatch]  # the seeds, as "seed", and the corpora that were not in the ledger yet
+    corpora: list[Corpus]
     models: list[Model]
     stages: list[LoadedStage]
 
@@ -215,15 +224,25 @@ def _open(
     """Check everything, then take the directory; `stack` gives it back."""
     check_directory(directory, resume if run_id is None else "always")
     seeds = read_seeds(config.seeds, base) if seeds is None else seeds
+    corpora = [find_corpus(name, corpus, base) for name, corpus in config.corpora.items()]
     models = load_models(config.models, base, manager)
-    check_capabilities(models, used_specs(config, manager))
+    check_capabilities(models, used_specs(config, manager), config.corpora)
+    if not (directory / LEDGER).exists():
+        for corpus in corpora:  # before anything is written
+            corpus.read()
     identities = {f"models.{model.role}": model.engine.identity for model in models}
+    identities |= {f"corpora.{corpus.name}": corpus.version for corpus in corpora}
     stages = [load_stage(stage, manager, identities.values()) for stage in config.plan]
     stack.enter_context(locked(directory))
     database = Database(directory / LEDGER)
     stack.callback(database.close)
+    store = CorpusStore(database)
+    unread = [corpus for corpus in corpora if store.size(corpus.version) is None]
+    read = {"seed": seeds} | {f"corpora.{corpus.name}": corpus.read() for corpus in unread}
     run = choose_run(Store(database), directory, config, versions(stages) | identities, base, seeds, run_id)
-    return _Opened(database, run, seeds, models, stages)
+    for corpus in unread:
+        store.add(corpus.version, corpus.read())
+    return _Opened(database, run, read, corpora, models, stages)
 
 
 @asynccontextmanager
@@ -254,12 +273,25 @@ async def _context(
             stages=opened.stages,
             finish=lambda summary: _finish(context, opened, summary, manager),
             listen=listen,
+            corpora={corpus.name: await _rows(corpus, database) for corpus in opened.corpora},
             observe=manager.notify,
             summary=record.summary if record.status == "done" else None,
             seconds_before=record.seconds,
             tokens_before=int(sum(role["prompt"] + role["completion"] for role in usage.values())),
         )
         yield context
+
+
+async def _rows(corpus: Corpus, database: Database) -> Rows:
+    """A corpus to draw from."""
+    store = CorpusStore(database)
+
+    async def read(positions: Sequence[int]) -> list[Instruction]:
+        return await database.run(store.at, corpus.version, positions)
+
+    size = await database.run(store.size, corpus.version)
+    assert size is not None
+    return Rows(size, read)
 
 
 async def run_graph(context: EvolutionContext, answer: Reviewer | None = None) -> dict[str, Any]:
@@ -332,7 +364,9 @@ def logged(path: Path, listen: Listener) -> Iterator[Listener]:
         writer.shutdown(wait=True)
 
 
-async def _greet(listen: Listener, manager: PluginManager, directory: Path, run: ChosenRun, seeds: SeedBatch) -> None:
+async def _greet(
+    listen: Listener, manager: PluginManager, directory: Path, run: ChosenRun, read: Mapping[str, SeedBatch]
+) -> None:
     event = RunStarted(directory.name, str(directory), run.resumed)
     listen(event)
     await in_thread(manager.notify, event)
@@ -343,13 +377,14 @@ async def _greet(listen: Listener, manager: PluginManager, directory: Path, run:
                 "what the models have answered already comes from the log"
             )
         )
-    if seeds.bad:
-        lines = ", ".join(str(row.line) for row in seeds.bad[:5])
-        listen(Notice(f"{len(seeds.bad)} of {seeds.total} seed rows are broken and skipped (lines {lines})"))
+    for name, batch in read.items():
+        if batch.bad:
+            lines = ", ".join(str(row.line) for row in batch.bad[:5])
+            listen(Notice(f"{len(batch.bad)} of {batch.total} {name} rows are broken and skipped (lines {lines})"))
 
 
 def _finish(context: EvolutionContext, opened: _Opened, summary: dict[str, Any], manager: PluginManager) -> None:
-    config, record, seeds = context.config, opened.run.record, opened.seeds
+    config, record, seeds = context.config, opened.run.record, opened.read["seed"]
     operators = dict.fromkeys(use.name for stage in config.plan for use in stage.evolver.operators)
     card = CardFacts(
         name=config.name,
@@ -357,12 +392,21 @@ def _finish(context: EvolutionContext, opened: _Opened, summary: dict[str, Any],
         candidates=summary["candidates"],
         seeds=Path(config.seeds.path).name,
         seed_count=seeds.count,
+        documents=config.seeds.form == "documents",
+        corpora=tuple(
+            CorpusFact(
+                each.name, Path(config.corpora[each.name].path).name, context.corpora[each.name].size, each.version
+            )
+            for each in opened.corpora
+        ),
         stages=tuple(summary.get("stages", ())),
         rejections=summary["rejected"],
         tried={name: count for name, (count, _) in context.store.counts_by(record.id, "operator").items()},
         figures=context.store.figures(record.id),
         operators={name: manager.get("operator", name).summary for name in operators},
-        versions={name: version for name, version in record.versions.items() if not name.startswith("models.")},
+        versions={
+            name: version for name, version in record.versions.items() if not name.startswith(("models.", "corpora."))
+        },
         models=tuple(
             ModelFact(model.role, model.source.name, model.config.engine, model.source.revision, model.source.licence)
             for model in opened.models

@@ -22,6 +22,7 @@ from evoagent.failures import Failures
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.store import Store
 from evoagent.models.dispatcher import Dispatcher
+from evoagent.models.pools import NOTHING, Rows, Sources
 from evoagent.models.roles import Models
 from evoagent.operators.base import Operator
 from evoagent.operators.optimizer import Optimizer
@@ -210,6 +211,8 @@ class EvolutionContext:
     """Shows progress: the terminal, the event log, any tracker."""
     observe: Callable[[Event], None] = lambda event: None
     """Tells the observers among the plugins; never raises."""
+    corpora: Mapping[str, Rows] = field(default_factory=dict)
+    """What plugins may draw from, by name."""
     review_page: int = 20
     """Candidates that a person is asked about at once."""
     failures: Failures = field(default_factory=Failures)
@@ -275,7 +278,11 @@ class EvolutionContext:
     @property
     def models(self) -> Models:
         """The roles, on nobody's behalf; nodes scope them to a caller."""
-        return Models(self.dispatcher)
+        return self.models_with(NOTHING)
+
+    def models_with(self, pool: Rows) -> Models:
+        """As `models`, with members of the population to draw from."""
+        return Models(self.dispatcher, sources=Sources(pool, self.corpora))
 
     async def save_seconds(self) -> None:
         """Write the time spent so far, so that a budget of minutes outlives a killed process."""

@@ -14,10 +14,11 @@ from evoagent.exporting import reading
 from evoagent.ledger import schema
 from evoagent.ledger.rows import RunRecord, StoredCandidate
 from evoagent.ledger.store import Store
-from evoagent.records import Instruction, Verdict
+from evoagent.records import Instruction, Verdict, join_prompt
 from evoagent.text import shortened
 
 RESPONSE_CHARACTERS = 160
+TEXT_CHARACTERS = 2000
 LONGEST_LINE = 1000  # generations: a guard against a ledger that was tampered with
 
 
@@ -132,7 +133,8 @@ def _describe(
 def render(found: dict[str, Any]) -> str:
     """The lineage for a reader."""
     seed = found["seed"]
-    lines = [f"seed {seed['id']}", _indent(seed["instruction"], seed["input"])]
+    kind = "seed" if seed["instruction"] else "document"
+    lines = [f"{kind} {seed['id']}", _indent(seed["instruction"], seed["input"])]
     for step in found["steps"]:
         for item in step["others"]:
             kept = item["verdict"] is not None and item["verdict"]["kept"]
@@ -176,5 +178,5 @@ def _response(item: dict[str, Any], by: int) -> list[str]:
 
 
 def _indent(instruction: str, input: str, by: int = 3) -> str:
-    text = f"{instruction}\n{input}" if input else instruction
+    text = shortened(join_prompt(instruction, input), TEXT_CHARACTERS)
     return "\n".join(" " * by + line for line in text.splitlines()[:12])

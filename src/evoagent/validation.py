@@ -110,20 +110,24 @@ def _expected(kind: str, item: Mapping[str, Any]) -> str | None:
 
 def _model_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel] | None:
     found: type[BaseModel] | None = model
+    named = False  # the step is a name that users choose, in a mapping of models
     for step in location:
-        if isinstance(step, int):
+        if isinstance(step, int) or named:
+            named = False
             continue
         if found is None or step not in found.model_fields:
             return None
-        found = _model_in(found.model_fields[step].annotation)
+        annotation = found.model_fields[step].annotation
+        named = get_origin(annotation) is dict
+        found = _model_in(annotation)
     return found
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model inside `annotation`: itself, or an item of a list, or the part that is not None."""
+    """The pydantic model inside `annotation`: itself, or what a list or a mapping holds, or what is not None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (list, tuple, Union, types.UnionType, Annotated):
+    if get_origin(annotation) in (list, tuple, dict, Union, types.UnionType, Annotated):
         for part in get_args(annotation):
             if (found := _model_in(part)) is not None:
                 return found

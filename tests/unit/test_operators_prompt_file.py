@@ -10,9 +10,12 @@ import pytest
 
 from evoagent import judging
 from evoagent.errors import ConfigError
+from evoagent.models.roles import Style
+from evoagent.operators.prompt import PromptOperator
 from evoagent.operators.prompt_file import PromptFile, load_prompt_dir, load_prompt_file, nearest
 from evoagent.records import Instruction
 from evoagent.resources import prompts_dir
+from evoagent.testing import scripted_models
 
 HEAD = """---
 name: shorten
@@ -126,7 +129,7 @@ def test_a_few_lines_are_enough(tmp_path: Path) -> None:
         ),
         (HEAD, "body: expected {{ instruction }}"),
         (HEAD + "{{ instruction", "body: not a valid template, line 1"),
-        (HEAD + BODY + "{{ output }}", "body: found output; expected only input, instruction"),
+        (HEAD + BODY + "{{ output }}", "body: found output; expected only document, input, instruction"),
         (HEAD.replace("{{ instruction }}", "{{ task }}") + BODY, r"examples\.user: found task"),
     ],
 )
@@ -208,3 +211,60 @@ def test_examples_of_the_parent_s_form_stand_last_and_differ_between_parents() -
     assert shown == nearest(pairs, question, 3)
     orders = {tuple(nearest(pairs, Instruction(id="1", instruction=f"Count to {n}."), 3)) for n in range(10)}
     assert len(orders) > 3
+
+
+DOCUMENT_FILE = """---
+name: ask
+family: breadth
+method: asks for what a text answers
+examples:
+  user: "Text: {{ document }}"
+  pairs:
+    - document: Salt keeps food.
+      evolved: Why is fish laid in salt?
+---
+Write a question that this text answers.
+{{ document }}
+"""
+
+
+@pytest.mark.parametrize("style", ["plain", "examples"])
+async def test_a_prompt_for_documents(tmp_path: Path, style: Style) -> None:
+    document, seed = Instruction("d", "", "Ice keeps food."), Instruction("s", "Say hello.", "Ice keeps food.")
+    prompt = load_prompt_file(write(tmp_path, DOCUMENT_FILE))
+    chat = prompt.messages(document, style)
+    assert "Ice keeps food." in chat[-1]["content"]
+    assert [turn["role"] for turn in chat[:-1]] == (["user", "assistant"] if style == "examples" else [])
+    models = scripted_models(style=style)
+    operator = PromptOperator(prompt)
+    evolution = await operator.evolve(document, models)
+    assert evolution.instruction
+    assert evolution.input is None, "the text stays its input"
+    assert (await operator.evolve(seed, models)).reason == "the parent is no document"
+    assert len(models.requests) == 1
+    ordinary = PromptOperator(load_prompt_file(write(tmp_path, HEAD + BODY)))
+    assert (await ordinary.evolve(document, models)).reason == "the parent is a document"
+    assert len(models.requests) == 1
+    models.close()
+
+
+async def test_a_prompt_for_both(tmp_path: Path) -> None:
+    body = "{% if document %}Ask about: {{ document }}{% else %}Rewrite: {{ instruction }}{% endif %}"
+    prompt = load_prompt_file(write(tmp_path, f"---\nname: both\nfamily: breadth\nmethod: both\n---\n{body}"))
+    assert prompt.messages(Instruction("d", "", "A text."), "plain")[-1]["content"] == "Ask about: A text."
+    assert prompt.messages(Instruction("s", "Say it."), "plain")[-1]["content"] == "Rewrite: Say it."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("Text: {{ document }}", "{{ instruction }}", "examples.user: found `instruction`, expected `document` as in"),
+        ("- document: Salt", "- instruction: Salt", r"examples.pairs, number 1: found `instruction`, expected"),
+        ("- document: Salt", "- input: Salt", r"found neither of `instruction` and `document`, expected one"),
+        ("  pairs:", "  writes: addition\n  pairs:", "a document has nothing to add to"),
+        ("\n{{ document }}\n", "", "body: expected {{ instruction }} or {{ document }} somewhere in it"),
+    ],
+)
+def test_a_broken_prompt_for_documents(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_prompt_file(write(tmp_path, DOCUMENT_FILE.replace(old, new)))

@@ -13,6 +13,7 @@ from typing import Any
 from evoagent.cli.console import listener
 from evoagent.cli.process import give_up, only_data_on_stdout, run
 from evoagent.cli.terminal import log_to_stderr, tell, write, write_json
+from evoagent.datasets.corpora import find_corpus
 from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import EvoAgentError
 from evoagent.events import Event, RunStarted
@@ -129,14 +130,17 @@ def plan(prepared: Prepared, *, as_json: bool) -> None:
     config, manager = prepared.config, prepared.manager
     check_directory(prepared.directory, "auto")
     seeds = read_seeds(config.seeds, prepared.base)
+    corpora = {name: find_corpus(name, each, prepared.base).read() for name, each in config.corpora.items()}
     models = load_models(config.models, prepared.base, manager)
-    check_capabilities(models, used_specs(config, manager))
+    check_capabilities(models, used_specs(config, manager), config.corpora)
     first = config.plan[0].evolver
     per_parent = first.samples * (len(first.operators) if first.schedule == "all" else 1)
     found: dict[str, Any] = {
         "run": str(prepared.directory),
         "seeds": seeds.count,
+        "seeds_form": config.seeds.form,
         "seeds_skipped": len(seeds.bad),
+        "corpora": {name: batch.count for name, batch in corpora.items()},
         "candidates_per_round": seeds.count * per_parent,  # of the first stage: the others depend on what survives
     }
     for stage in config.plan:
@@ -153,5 +157,5 @@ def plan(prepared: Prepared, *, as_json: bool) -> None:
         if isinstance(value, list):
             value = ", ".join(value)
         elif isinstance(value, dict):
-            value = ", ".join(f"{role} {identity}" for role, identity in value.items())
+            value = ", ".join(f"{name} {what}" for name, what in value.items()) or "none"
         write(f"{key.replace('_', ' '):<22}{value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evoagent.datasets.card import CardFacts, ModelFact
+from evoagent.datasets.corpora import Corpus, find_corpus
 from evoagent.datasets.exporters import EXPORTERS, Exporter, export
 from evoagent.datasets.files import BadRow, read_rows
 from evoagent.datasets.forms import Example, Form, recognise, to_example
@@ -13,12 +14,14 @@ __all__ = [
     "EXPORTERS",
     "BadRow",
     "CardFacts",
+    "Corpus",
     "Example",
     "Exporter",
     "Form",
     "ModelFact",
     "SeedBatch",
     "export",
+    "find_corpus",
     "read_rows",
     "read_seeds",
     "recognise",

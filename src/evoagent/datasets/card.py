@@ -45,6 +45,16 @@ class ModelFact:
 
 
 @dataclass(frozen=True, slots=True)
+class CorpusFact:
+    """A corpus that plugins could draw from."""
+
+    name: str
+    source: str
+    rows: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardFacts:
     """What the card says that the rows themselves do not tell.
 
@@ -60,6 +70,8 @@ class CardFacts:
         operators: name to a line on what it does, in the order of the configuration.
         versions: of the plugins that took part.
         seeds: where they came from.
+        documents: they are texts without an instruction.
+        corpora: what plugins could draw from.
         seeds_sha256: of the file, if it is one.
         run_seed: of the random numbers.
         version: of evoagent.
@@ -79,6 +91,8 @@ class CardFacts:
     operators: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelFact, ...] = ()
+    documents: bool = False
+    corpora: tuple[CorpusFact, ...] = ()
     seeds_licence: str | None = None
     seeds_sha256: str | None = None
     run_seed: int = 0
@@ -141,27 +155,33 @@ def render_card(card: CardFacts, tally: Tally) -> str:
 
 def _sections(card: CardFacts, tally: Tally) -> Iterable[str]:
     rejected = sum(card.rejections.values())
+    sources = "documents" if card.documents else "seeds"
     yield f"# {_inline(card.name)}"
     yield (
-        f"{tally.rows:,} instructions with responses, evolved from {card.seed_count:,} seeds in {card.rounds} "
+        f"{tally.rows:,} instructions with responses, evolved from {card.seed_count:,} {sources} in {card.rounds} "
         f"{'round' if card.rounds == 1 else 'rounds'} by local language models with "
         f"{_inline(f'evoagent {card.version}')}. Of {card.candidates:,} candidates {rejected:,} were rejected."
     )
     yield "## How it was made"
+    first = "write an instruction for a document, or " if card.documents else ""
     yield (
-        "In each round an operator has a model rewrite an instruction of the population into a harder or rarer one; "
-        "a model answers it; scorers measure it; rules reject what is no real gain. "
+        f"In each round an operator has a model {first}rewrite an instruction of the population into a harder or rarer "
+        "one; a model answers it; scorers measure it; rules reject what is no real gain. "
         "What survives is in this dataset, and evolves further in the next round. "
         f"Random seed: {card.run_seed}."
     )
     licence = _inline(card.seeds_licence or "not known")
-    seeds = f"Seeds: {_inline(card.seeds)} ({card.seed_count:,} rows), licence: {licence}"
+    seeds = f"{sources.capitalize()}: {_inline(card.seeds)} ({card.seed_count:,} rows), licence: {licence}"
     yield seeds + (f", sha256 `{card.seeds_sha256}`." if card.seeds_sha256 else ".")
     if card.stages:
         yield "### Stages"
         yield "What survives a stage is what the next one begins with; what survives the last one is this dataset."
         columns = ("stage", "rounds", "candidates", "survivors")
         yield _table(columns, (tuple(stage[column] for column in columns) for stage in card.stages))
+    if card.corpora:
+        yield "### Corpora"
+        drawn = ((c.name, c.source, f"{c.rows:,}", c.version) for c in card.corpora)
+        yield _table(("corpus", "drawn from", "rows", "version"), drawn)
     if card.models:
         yield "### Models"
         facts = ((m.role, m.name, m.engine, m.revision, m.licence or "not known") for m in card.models)

@@ -21,6 +21,9 @@ Report = Callable[[int, str], None]
 
 SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 
+TEXT_SUFFIXES = (".txt", ".md")
+"""Of files that are a single document."""
+
 MAX_LINE = 64 * 2**20  # bytes: one line of a hostile file must not fill the memory
 
 _BOM = b"\xef\xbb\xbf"
@@ -75,7 +78,8 @@ def check_file(path: Path) -> None:
     if not path.is_file():
         raise DataError(f"{path}: is not a regular file")
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: the kind `{path.suffix or 'no suffix'}` is not known; expected one of {kinds}")
+        hint = "; a text is read with `form: documents`" if path.suffix.lower() in TEXT_SUFFIXES else ""
+        raise DataError(f"{path}: the kind `{path.suffix or 'no suffix'}` is not known; expected one of {kinds}{hint}")
     try:
         with path.open("rb") as file:
             head = file.read(1)

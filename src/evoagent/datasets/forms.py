@@ -20,13 +20,15 @@ OUTPUT_COLUMNS = ("output", "response", "answer", "completion", "target", "solut
 TURN_COLUMNS = {"sharegpt": ("conversations", "conversation"), "messages": ("messages",)}
 
 MAX_CHARS = 100_000
+MAX_DOCUMENT_CHARS = 20_000
+"""Of a document: as many as an instruction, its input and its response may have together."""
 
 _USERS = frozenset({"human", "user", "prompter"})
 _ASSISTANTS = frozenset({"gpt", "assistant", "chatgpt", "model", "bot"})
 
 
 class Example(NamedTuple):
-    """One instruction with its input and its reference answer, "" where there is none."""
+    """One instruction with its input and its reference answer, "" where there is none; of a document the input."""
 
     instruction: str
     input: str
@@ -38,8 +40,8 @@ class Form:
     """Which columns of a dataset hold what.
 
     Attributes:
-        format: alpaca, sharegpt, messages or plain.
-        instruction: the column of the instruction; of the turns in a conversation.
+        format: alpaca, sharegpt, messages or plain; or documents.
+        instruction: the column of the instruction; of the turns in a conversation, of the text of documents.
         instances: the column of Self-Instruct's list of input and output pairs, the first of which is taken.
     """
 
@@ -138,6 +140,8 @@ def to_example(row: Mapping[str, Any], form: Form | FormatName = "auto") -> Exam
         raise DataError(f"no `{form.instruction}`")
     if not isinstance(instruction, str):
         raise DataError(f"`{form.instruction}` is {_kind(instruction)}; expected text")
+    if form.format == "documents":
+        return _document(instruction, form.instruction)
     if form.instances is not None:
         first = _first_instance(row.get(form.instances))
         return _checked(instruction, _text(first, "input"), _text(first, "output"), form.instruction)
@@ -212,15 +216,26 @@ def _checked(instruction: str, input: str, output: str, column: str) -> Example:
     if not instruction.strip():
         raise DataError(f"`{column}` is empty")
     for name, text in ((column, instruction), ("input", input), ("output", output)):
-        if len(text) > MAX_CHARS:
-            raise DataError(f"`{name}` has {len(text):,} characters; expected at most {MAX_CHARS:,}")
-        if "\0" in text:
-            raise DataError(f"`{name}` contains a NUL character")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"`{name}` contains a lone surrogate, half a character") from None
+        _check_text(name, text, MAX_CHARS)
     return Example(instruction, input, output)
+
+
+def _document(text: str, column: str) -> Example:
+    if not text.strip():
+        raise DataError(f"`{column}` is empty")
+    _check_text(column, text, MAX_DOCUMENT_CHARS, " in a document; split it")
+    return Example("", text, "")
+
+
+def _check_text(name: str, text: str, most: int, where: str = "") -> None:
+    if len(text) > most:
+        raise DataError(f"`{name}` has {len(text):,} characters; expected at most {most:,}{where}")
+    if "\0" in text:
+        raise DataError(f"`{name}` contains a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"`{name}` contains a lone surrogate, half a character") from None
 
 
 def _first(names: Mapping[str, str], wanted: Iterable[str]) -> str | None:

@@ -1,20 +1,23 @@
-"""Seed instructions out of a file or a hub dataset of any usual form."""
+"""Seeds, which are instructions or documents, out of a file or a hub dataset of any usual form."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from evoagent.config import SeedsConfig, resolve_path
+from evoagent.datasets.documents import document_unit, read_documents, recognise_documents
 from evoagent.datasets.files import BadRow, read_rows, unit_of
 from evoagent.datasets.forms import Form, recognise, to_example
-from evoagent.datasets.hub import hub_name, read_hub
+from evoagent.datasets.hub import HubName, hub_name, read_hub
 from evoagent.errors import DataError
+from evoagent.failures import DATA_CHARACTERS, plain_json
 from evoagent.records import Instruction, content_id
 
 HEAD = 200  # rows whose columns tell the form: the first ones may lack some
@@ -28,8 +31,8 @@ class SeedBatch:
         count: how many there are.
         bad: rows that were skipped, in the order of the file.
         total: rows that were read, good and bad; blank lines are none.
-        format: the form that was recognised or given.
-        sha256: of the file's bytes; for a hub dataset, of the seeds' identifiers in order.
+        format: the form that was recognised or given; "documents" for those.
+        sha256: of the file's bytes; for a folder or a hub dataset, of the seeds' identifiers in order.
     """
 
     count: int
@@ -57,20 +60,25 @@ def read_seeds(config: SeedsConfig, base: Path) -> SeedBatch:
     Raises:
         DataError: the dataset cannot be read, has no usable column or row, or too many broken rows.
     """
-    path = resolve_path(config.path, base)
-    # A slip in "folder/file" with a folder that is there is answered at once, not by the network.
-    local = path.exists() or ("/" in config.path and path.parent.is_dir())
-    hub = None if local else hub_name(config.path)
-    where, unit = (str(path), unit_of(path)) if hub is None else (hub.name, "row")
+    documents = config.form == "documents"
+    path, hub = source_of(config, base)
+    where = str(path) if hub is None else hub.name
+    unit = "row" if hub is not None else document_unit(path) if documents else unit_of(path)
 
     def rows(bad: list[BadRow]) -> Iterator[tuple[int, dict[str, Any]]]:
-        return read_rows(path, bad) if hub is None else read_hub(hub, config.split)
+        if hub is not None:
+            return read_hub(hub, config.split)
+        return read_documents(path, bad) if documents else read_rows(path, bad)
 
     bad: list[BadRow] = []
     head = list(islice(rows(bad), HEAD))
     if not head:
         raise _broken(where, unit, bad, len(bad), config.max_bad) if bad else DataError(f"{where}: has no rows")
-    form = recognise([row for _, row in head], config.format, config.columns, where)
+    first = [row for _, row in head]
+    if documents:
+        form = recognise_documents(first, config.columns, where)
+    else:
+        form = recognise(first, config.format, config.columns, where)
 
     bad.clear()
     count, ids = 0, hashlib.sha256()
@@ -87,8 +95,16 @@ def read_seeds(config: SeedsConfig, base: Path) -> SeedBatch:
     total = count + len(bad)
     if not count or len(bad) > config.max_bad * total:
         raise _broken(where, unit, bad, total, config.max_bad)
-    sha256 = ids.hexdigest() if hub is not None else _file_digest(path)
+    sha256 = ids.hexdigest() if hub is not None or path.is_dir() else file_digest(path)
     return SeedBatch(count, bad, total, form.format, sha256, lambda: (seed for _, seed in _seeds(rows([]), form, [])))
+
+
+def source_of(config: SeedsConfig, base: Path) -> tuple[Path, HubName | None]:
+    """The file or folder that a configuration names, and the hub dataset that it means if there is none."""
+    path = resolve_path(config.path, base)
+    # A slip in "folder/file" with a folder that is there is answered at once, not by the network.
+    local = path.exists() or ("/" in config.path and path.parent.is_dir())
+    return path, None if local else hub_name(config.path)
 
 
 def _seeds(
@@ -108,7 +124,16 @@ def _seeds(
             again[content] += 1
         seen.add(content)
         identifier = content_id("seed", *example, again[content])
-        yield line, Instruction(id=identifier, seed_id=identifier, **example._asdict())
+        yield line, Instruction(id=identifier, seed_id=identifier, data=_attached(row), **example._asdict())
+
+
+def _attached(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What plugins of an earlier run have attached: column `data` of its dataset, which is JSON text in Parquet."""
+    found = row.get("data")
+    try:
+        return plain_json(json.loads(found) if isinstance(found, str) else found, DATA_CHARACTERS)
+    except (TypeError, ValueError, RecursionError):  # a column of that name that is something else
+        return {}
 
 
 def _broken(where: str, unit: str, bad: list[BadRow], total: int, max_bad: float) -> DataError:
@@ -118,6 +143,7 @@ def _broken(where: str, unit: str, bad: list[BadRow], total: int, max_bad: float
     return DataError(f"{where}: {len(bad)} of {total} rows cannot be used, {allowed}: {first}{rest}")
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

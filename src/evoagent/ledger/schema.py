@@ -178,6 +178,27 @@ reviews = Table(
     Column("at", String(32), nullable=False),
 )
 
+# What plugins draw from, by the version of its content and for all runs of the directory.
+corpora = Table(
+    "corpora",
+    metadata,
+    Column("version", String(16), primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("added_at", String(32), nullable=False),
+)
+
+corpus_rows = Table(
+    "corpus_rows",
+    metadata,
+    Column("version", String(16), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("id", String(16), nullable=False),
+    Column("instruction", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
 requests = Table(
     "requests",
     metadata,

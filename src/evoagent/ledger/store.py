@@ -149,6 +149,19 @@ class Store:
         with self.database.transaction() as connection:
             return [instruction(row) for row in connection.execute(query).mappings()]
 
+    def population_at(self, run_id: str, round: int, positions: Sequence[int]) -> list[Instruction]:
+        """Members at `positions` of the population of `round`, in that order."""
+        place, member = schema.population, schema.instructions
+        joined = and_(member.c.run_id == place.c.run_id, member.c.id == place.c.instruction_id)
+        here = select(place.c.position.label("place"), member).select_from(place.join(member, joined))
+        here = here.where(place.c.run_id == run_id, place.c.round == round)
+        found: dict[int, Instruction] = {}
+        with self.database.transaction() as connection:
+            for start in range(0, len(positions), PAGE):
+                query = here.where(place.c.position.in_(positions[start : start + PAGE]))
+                found |= {row["place"]: instruction(row) for row in connection.execute(query).mappings()}
+        return [found[position] for position in positions]
+
     def begin_stage(self, run_id: str, round: int, since: int) -> None:
         """Make what has survived the stage that began with round `since` the population of `round`, the next one's."""
         table, place = schema.candidates, schema.population

@@ -1,12 +1,14 @@
-"""Models as a plugin sees them: a role for each use, and its verbs."""
+"""Models as a plugin sees them: a role for each use, its verbs, and what a call may draw from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from evoagent.config import ROLES
+from evoagent.models.pools import Corpora, Pool, Sources
 from evoagent.models.requests import (
     Choice,
     ChooseRequest,
@@ -30,11 +32,16 @@ Style = Literal["plain", "examples"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart."""
+    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart.
+
+    Attributes:
+        parents: ids of the parents of an operator's call: never drawn from the pool.
+    """
 
     operator: str = ""
     round: int = 0
     draw: str = ""
+    parents: tuple[str, ...] = ()
 
 
 class Role:
@@ -144,12 +151,12 @@ def _with_examples(chat: Sequence[Message], examples: Mapping[str, str]) -> list
 
 
 class Models:
-    """The roles of a run, as handed to one call of a plugin.
+    """The roles of a run, as handed to one call of a plugin, and what the call may draw from.
 
-    Five are attributes; those and any that the configuration names besides are found by name: `models["second"]`.
+    Five roles are attributes; those and any that the configuration names besides are found by name: `models["second"]`.
     """
 
-    def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None) -> None:
+    def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None, sources: Sources | None = None) -> None:
         scope = scope or Scope()
         self.evolver = Role("evolver", dispatcher, scope)
         self.responder = Role("responder", dispatcher, scope)
@@ -159,6 +166,22 @@ class Models:
         self._named: dict[str, Role] = {name: getattr(self, name) for name in ROLES}
         self._dispatcher = dispatcher
         self._scope = scope
+        self._sources = sources or Sources()
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The other members of this round's population, for an operator to draw from; for others it is empty."""
+        return Pool(self._sources.pool, f"{self._call}:pool", self._scope.parents)
+
+    @cached_property
+    def corpora(self) -> Corpora:
+        """The configuration's corpora by name, to draw from."""
+        rows = self._sources.corpora.items()
+        return Corpora({name: Pool(each, f"{self._call}:corpora.{name}") for name, each in rows})
+
+    @property
+    def _call(self) -> str:
+        return f"{self.draw}:{','.join(self._scope.parents)}"
 
     def __getitem__(self, name: str) -> Role:
         """The role of that name; one without a model refuses whatever it is asked."""
@@ -177,4 +200,4 @@ class Models:
 
     def scoped(self, scope: Scope) -> Models:
         """The same models on behalf of another caller."""
-        return Models(self._dispatcher, scope)
+        return Models(self._dispatcher, scope, self._sources)

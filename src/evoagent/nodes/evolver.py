@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,12 @@ from langgraph.runtime import Runtime
 from evoagent.errors import PluginError
 from evoagent.failures import DATA_CHARACTERS, explain, is_storable, plain_json, shown, storable, told
 from evoagent.ledger.rows import NewCandidate
-from evoagent.models.roles import Scope
+from evoagent.models.pools import Rows
+from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress
 from evoagent.nodes.previews import preview
 from evoagent.operators.schedule import schedule
-from evoagent.records import Candidate, Evolution, Instruction, content_id
+from evoagent.records import Candidate, Evolution, Instruction, content_id, content_number
 from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
 from evoagent.stopping import budgets, first_reason
 
@@ -62,8 +62,13 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     model = context.dispatcher.identity("evolver")
     budget = _Budget(state, context)
 
+    async def members(positions: Sequence[int]) -> list[Instruction]:
+        return await run(context.store.population_at, context.run_id, round, positions)
+
+    models = context.models_with(Rows(state["population"], members))
+
     async def evolve(assignment: Assignment) -> list[NewCandidate]:
-        return await _evolve(assignment, context, model)
+        return await _evolve(assignment, context, model, models)
 
     async def write(calls: list[list[NewCandidate]]) -> None:
         await context.save_seconds()
@@ -218,8 +223,7 @@ async def _mates(
     attempt = 0
     while len(mates) < operator.parents - 1 and attempt < 20 * operator.parents:
         text = f"{seed}:{parent.id}:{operator.name}:{round}:{sample}:{attempt}"
-        position = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % population
-        found = await read(position, 1)
+        found = await read(content_number(text, population), 1)
         attempt += 1
         if found[0].id not in {parent.id, *(mate.id for mate in mates)}:
             mates.extend(found)
@@ -228,14 +232,15 @@ async def _mates(
     return mates
 
 
-async def _evolve(assignment: Assignment, context: EvolutionContext, model: str) -> list[NewCandidate]:
+async def _evolve(assignment: Assignment, context: EvolutionContext, model: str, models: Models) -> list[NewCandidate]:
     operator, parent = assignment.operator, assignment.parents[0]
-    scope = Scope(operator.name, assignment.round, f"{assignment.round}.{assignment.sample}")
-    models = context.models.scoped(scope)
+    ids = tuple(parent.id for parent in assignment.parents)
+    scope = Scope(operator.name, assignment.round, f"{assignment.round}.{assignment.sample}", ids)
     several = operator.parents > 1
     method: Callable[..., Any] = operator.plugin.combine if several else operator.plugin.evolve
     given = assignment.parents if several else parent
-    found = await context.dispatcher.guard(operator.title, method, given, models, limited=operator.strange)
+    call = models.scoped(scope)
+    found = await context.dispatcher.guard(operator.title, method, given, call, limited=operator.strange)
     evolutions = checked_evolutions(found, operator.evolutions)
     return [_candidate(assignment, model, evolution, number) for number, evolution in enumerate(evolutions)]
 

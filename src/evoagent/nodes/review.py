@@ -135,7 +135,7 @@ def _shown(candidate: Candidate) -> dict[str, Any]:
 
 def _texts(candidate: Candidate) -> dict[str, str]:
     texts = {
-        "parent": candidate.parent.instruction,
+        "parent": candidate.parent.instruction or candidate.parent.input,
         "evolved": candidate.instruction,
         "input": candidate.input,
         "response": candidate.response,

@@ -10,6 +10,7 @@ from evoagent.records import Evolution, Instruction
 from evoagent.text import normalise, words
 
 _SPARE_TOKENS = 96  # what an evolution may add to its parent
+_DOCUMENT_TOKENS = 256  # of an instruction for a document
 _SPARE_INPUT_TOKENS = 384  # and to its input, where it writes a table or code
 
 
@@ -22,6 +23,8 @@ class PromptOperator(Operator):
 
     async def evolve(self, parent: Instruction, models: Models) -> Evolution:
         """Ask for one evolution of `parent`; raises as `Role.generate` does."""
+        if refusal := self.file.refusal(parent):
+            return Evolution("", reason=refusal)
         style = models.evolver.style
         examples = self.file.head.examples if style == "examples" else None
         completion = await models.evolver.generate(
@@ -43,6 +46,8 @@ class PromptOperator(Operator):
         """
         if examples is not None and examples.writes != "instruction":
             return _SPARE_TOKENS
+        if parent.is_document and self.file.head.input != "write":
+            return _DOCUMENT_TOKENS
         if self.file.head.input == "write":
             return len(parent.prompt_text) + _SPARE_TOKENS + _SPARE_INPUT_TOKENS
         return len(parent.instruction) + _SPARE_TOKENS

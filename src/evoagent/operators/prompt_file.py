@@ -18,17 +18,30 @@ from evoagent.prompts.rendering import check_prompt, render_prompt
 from evoagent.records import Instruction, content_id
 from evoagent.text import QUESTION_WORDS
 
-VARIABLES = frozenset({"instruction", "input"})
-"""What a template may use: the parent's texts. They are data, and are never read as template."""
+VARIABLES = frozenset({"instruction", "input", "document"})
+"""What a template may use: the parent's texts. They are data, and are never read as template.
+
+Of a parent that is a document, its text is `document` and the others are ""; of any other, `document` is "".
+"""
 
 
 class WorkedExample(Strict):
-    """A parent, and what to write for it: an instruction, an addition to it, or an input."""
+    """A parent, an instruction or a document, and what to write for it: an instruction, an addition, or an input."""
 
-    instruction: str = Field(min_length=1)
+    instruction: str = ""
+    document: str = ""
     input: str = ""
     evolved: str = ""
     evolved_input: str = ""
+
+    @model_validator(mode="after")
+    def _of_one_parent(self) -> WorkedExample:
+        if bool(self.instruction) == bool(self.document):
+            found = "both" if self.document else "neither"
+            raise ValueError(f"found {found} of `instruction` and `document`, expected one")
+        if self.document and self.input:
+            raise ValueError("`input` and `document` do not go together")
+        return self
 
 
 class Examples(Strict):
@@ -111,12 +124,18 @@ class PromptHead(Strict):
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """A parsed prompt file. `prompt_hash` is 16 hex digits of the SHA-256 of its content."""
+    """A parsed prompt file.
+
+    Attributes:
+        prompt_hash: 16 hex digits of the SHA-256 of its content.
+        parents: what it is for, as its templates use it: "instruction", "document" or both.
+    """
 
     head: PromptHead
     body: str
     prompt_hash: str
     path: Path
+    parents: frozenset[str] = frozenset({"instruction"})
 
     @property
     def name(self) -> str:
@@ -127,6 +146,12 @@ class PromptFile:
     def family(self) -> str:
         """The head's family: depth or breadth."""
         return self.head.family
+
+    def refusal(self, parent: Instruction) -> str | None:
+        """Why it is not for `parent`: it was written for documents, or for what is none."""
+        if ("document" if parent.is_document else "instruction") in self.parents:
+            return None
+        return "the parent is a document" if parent.is_document else "the parent is no document"
 
     def messages(self, parent: Instruction, style: Style) -> tuple[dict[str, str], ...]:
         """The chat that asks for an evolution of `parent`, last turn the user's."""
@@ -143,7 +168,13 @@ class PromptFile:
         return (*chat, _turn("user", self._fill(template, parent)))
 
     def _fill(self, template: str, task: Instruction | WorkedExample) -> str:
-        return render_prompt(template, {"instruction": task.instruction, "input": task.input}, str(self.path))
+        if isinstance(task, WorkedExample):
+            values = {"instruction": task.instruction, "input": task.input, "document": task.document}
+        elif task.is_document:
+            values = {"instruction": "", "input": "", "document": task.input}
+        else:
+            values = {"instruction": task.instruction, "input": task.input, "document": ""}
+        return render_prompt(template, values, str(self.path))
 
 
 def _marked(pair: WorkedExample) -> str:
@@ -161,7 +192,7 @@ def nearest(pairs: Iterable[WorkedExample], parent: Instruction, count: int) -> 
 
     def rank(pair: WorkedExample) -> tuple[int, str]:
         alike = sum(map(bool.__eq__, _form(pair.instruction, pair.input), form))
-        return alike, content_id(parent.instruction, pair.instruction)
+        return alike, content_id(parent.instruction or parent.input, pair.instruction or pair.document)
 
     return sorted(pairs, key=rank)[-count:]
 
@@ -187,10 +218,30 @@ def load_prompt_file(path: Path) -> PromptFile:
         head = PromptHead.model_validate(found.head)
     except ValidationError as error:
         raise ConfigError(f"{path}: {'; '.join(_complaints(error))}") from error
-    _check_template(found.body, f"{path}: body")
+    used = _check_template(found.body, f"{path}: body")
     if head.examples is not None:
-        _check_template(head.examples.user, f"{path}: examples.user")
-    return PromptFile(head=head, body=found.body, prompt_hash=found.prompt_hash, path=path)
+        other = _check_template(head.examples.user, f"{path}: examples.user")
+        if other != used:
+            raise ConfigError(f"{path}: examples.user: found {_listed(other)}, expected {_listed(used)} as in the body")
+        if "document" in used and head.examples.writes != "instruction":
+            raise ConfigError(f"{path}: examples.writes: {head.examples.writes}: a document has nothing to add to")
+    _check_parents(head, used, path)
+    return PromptFile(head=head, body=found.body, prompt_hash=found.prompt_hash, path=path, parents=used)
+
+
+def _check_parents(head: PromptHead, used: frozenset[str], path: Path) -> None:
+    for key, pairs in (
+        ("demonstrations", head.demonstrations),
+        ("examples.pairs", head.examples.pairs if head.examples is not None else ()),
+    ):
+        for number, pair in enumerate(pairs, 1):
+            kind = "document" if pair.document else "instruction"
+            if kind not in used:
+                raise ConfigError(f"{path}: {key}, number {number}: found `{kind}`, expected {_listed(used)}")
+
+
+def _listed(kinds: frozenset[str]) -> str:
+    return " and ".join(f"`{kind}`" for kind in sorted(kinds, reverse=True))
 
 
 def load_prompt_dir(path: Path) -> list[PromptFile]:
@@ -220,10 +271,14 @@ def _complaints(error: ValidationError) -> list[str]:
     ]
 
 
-def _check_template(source: str, where: str) -> None:
-    for input in ("", "oak, beech"):
-        used = check_prompt(source, {"instruction": "Name three trees.", "input": input}, where)
+def _check_template(source: str, where: str) -> frozenset[str]:
+    """Which parents a template is for: "instruction", "document" or both."""
+    trials = [("Name three trees.", "", ""), ("Name three trees.", "oak, beech", ""), ("", "", "The oak is a tree.")]
+    for instruction, input, document in trials:
+        used = check_prompt(source, {"instruction": instruction, "input": input, "document": document}, where)
     if unknown := sorted(used - VARIABLES):
         raise ConfigError(f"{where}: found {', '.join(unknown)}; expected only {', '.join(sorted(VARIABLES))}")
-    if "instruction" not in used:
-        raise ConfigError(f"{where}: expected {{{{ instruction }}}} somewhere in it")
+    kinds = used & {"instruction", "document"}
+    if not kinds:
+        raise ConfigError(f"{where}: expected {{{{ instruction }}}} or {{{{ document }}}} somewhere in it")
+    return frozenset(kinds)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from evoagent.records import content_number
 
 
 class Schedule(Protocol):
@@ -36,8 +37,7 @@ class Random:
 
     def choose(self, position: int, round: int, parent_id: str) -> Sequence[str]:
         """See `Schedule`."""
-        digest = hashlib.sha256(f"{self.seed}:{parent_id}:{round}".encode()).digest()
-        return [self.operators[int.from_bytes(digest[:8], "big") % len(self.operators)]]
+        return [self.operators[content_number(f"{self.seed}:{parent_id}:{round}", len(self.operators))]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ _printing = 0  # how many have sent standard output elsewhere
 _stdout = sys.stdout
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NEED = re.compile(rf"{ROLE_NAME}\.({'|'.join(get_args(Verb))})")
+_NEED = re.compile(rf"(?!corpora\.){ROLE_NAME}\.({'|'.join(get_args(Verb))})|corpora\.[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,8 @@ def _need_problem(needs: Any) -> str | None:
         return f"found needs {shown(needs)}, expected a tuple of texts such as 'scorer.loss'"
     for need in needs:
         if not isinstance(need, str) or not _NEED.fullmatch(need):
-            return f"found {shown(need)} in needs, expected a role and a verb such as 'scorer.loss'"
+            expected = "a role and a verb such as 'scorer.loss', or a corpus such as 'corpora.queries'"
+            return f"found {shown(need)} in needs, expected {expected}"
     return None
 
 

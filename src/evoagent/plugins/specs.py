@@ -28,7 +28,8 @@ class PluginSpec:
         summary: a line for listings.
         config: a pydantic model of the plugin's parameters, valid under its name in a configuration.
         needs: role and verb pairs that it calls, such as "scorer.loss", or "second.choose" of a role that a
-            configuration must then name; checked before any model loads.
+            configuration must then name, and corpora that it draws from, such as "corpora.queries"; checked before any
+            model loads.
     """
 
     kind: ClassVar[str] = "plugin"

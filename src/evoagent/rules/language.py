@@ -51,6 +51,8 @@ class Language(Rule):
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the share of letters in a foreign script, or of a foreign language's function words."""
+        if candidate.parent.is_document:
+            return KEEP
         known = scripts(candidate.parent.prompt_text)
         found = scripts(candidate.instruction)
         letters = found.total()

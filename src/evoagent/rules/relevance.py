@@ -32,7 +32,9 @@ class Relevance(Rule):
         self.config = config or RelevanceConfig()
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
-        """Compare the two losses; an addition too short to have one passes."""
+        """Compare the two losses; an addition too short to have one passes, and an instruction for a document too."""
+        if candidate.parent.is_document:
+            return KEEP
         text = added_text(candidate)
         alone = (await models.scorer.loss(target=text, context=NEUTRAL, joiner=" ")).mean
         parents = "\n".join(parent.prompt_text for parent in (*candidate.mates, candidate.parent))

@@ -12,7 +12,7 @@ from evoagent.judging import load_judge
 from evoagent.models.roles import Models
 from evoagent.records import KEEP, Candidate, Verdict
 from evoagent.rules.base import Rule
-from evoagent.rules.surface import compared
+from evoagent.rules.surface import compared, parent_texts
 from evoagent.text import content_words
 
 
@@ -35,9 +35,10 @@ class Drift(Rule):
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the cosine similarity to the parent, or to the nearest of several."""
-        child, parent = compared(candidate)
-        vector = await models.embedder.embed(child)
-        texts = [parent, *(mate.prompt_text for mate in candidate.mates)]
+        texts = parent_texts(candidate)
+        if not texts:
+            return KEEP
+        vector = await models.embedder.embed(compared(candidate)[0])
         figure = max([float(np.dot(vector, await models.embedder.embed(text))) for text in texts])
         breadth = candidate.family == "breadth"
         limit = self.config.min_similarity_breadth if breadth else self.config.min_similarity
@@ -67,6 +68,8 @@ class NoInformationGain(Rule):
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the number of new words of content; 1 where the judge says equal."""
+        if candidate.parent.is_document:  # any instruction is a gain
+            return KEEP
         method = self.config.method
         if method == "auto":
             method = "lexical" if models.judge.style == "examples" else "judge"

@@ -52,9 +52,10 @@ class Unchanged(Rule):
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the ROUGE-L F1 with the parent, or with the most similar of several."""
-        child, parent = compared(candidate)
-        child = normalise(child)
-        parents = [normalise(text) for text in (parent, *(mate.prompt_text for mate in candidate.mates))]
+        child = normalise(compared(candidate)[0])
+        parents = [normalise(text) for text in parent_texts(candidate)]
+        if not parents:
+            return KEEP
         limit = self.config.max_similarity
         figure = max(1.0 if child == text else _rouge_l(child, text) for text in parents)
         if figure < limit:
@@ -70,15 +71,17 @@ class MissingInput(Rule):
         """Look for a reference at which nothing follows. What the parent says itself, without an input too, passes."""
         text, parent = candidate.instruction, candidate.parent
         if candidate.input:
-            # A list that is promised, where there is still only the input of the parent.
-            unkept = candidate.input == parent.input and not _BELOW.search(parent.instruction)
+            # A list that is promised, where there is still only the input of the parent. Of a document that is it.
+            kept = candidate.input == parent.input and not parent.is_document
+            unkept = kept and not _BELOW.search(parent.instruction)
             promised = unkept and _BELOW.search(text) is not None
             gone: set[str] = set()
         else:
             unkept = bool(parent.input) or not _REFERENCE.search(parent.instruction)
             promised = unkept and _REFERENCE.search(text) is not None
-            # "The workshop" of an input that was dropped.
-            gone = {noun.lower() for noun in _DEFINITE.findall(text)} & set(words(parent.input))
+            # "The workshop" of an input that was dropped. What a document speaks of may be asked for without it.
+            nouns = {noun.lower() for noun in _DEFINITE.findall(text)}
+            gone = set() if parent.is_document else nouns & set(words(parent.input))
         if (promised or gone) and not _CONTENT.search(text):
             return Verdict(False, "missing_input", 1, 1, "speaks of an input that is not there")
         return KEEP
@@ -116,12 +119,15 @@ class LengthRatio(Rule):
         config = self.config
         own, base = len(words(candidate.instruction)), max(1, len(words(candidate.parent.instruction)))
         ratio = own / base
+        document = candidate.parent.is_document
         # A parent that is itself below the bound shows that such an instruction can be a whole one.
-        least = min(config.min_words, base)
+        least = config.min_words if document else min(config.min_words, base)
         if own < least:
             return Verdict(False, "length_ratio", own, least, "too few words")
         if own > config.max_words:
             return Verdict(False, "length_ratio", own, config.max_words, "too many words")
+        if document:
+            return KEEP
         if ratio < config.min_ratio:
             return Verdict(False, "length_ratio", ratio, config.min_ratio, "too short against the parent")
         if ratio > config.max_ratio and own > base + config.grace_words:
@@ -160,6 +166,12 @@ def compared(candidate: Candidate) -> tuple[str, str]:
     if candidate.input == parent.input:
         return candidate.instruction, parent.instruction
     return candidate.prompt_text, parent.prompt_text
+
+
+def parent_texts(candidate: Candidate) -> list[str]:
+    """The texts of all parents that `candidate` can be compared with: a document asks for nothing yet."""
+    own = [] if candidate.parent.is_document else [compared(candidate)[1]]
+    return own + [mate.prompt_text for mate in candidate.mates if not mate.is_document]
 
 
 def _rouge_l(child: str, parent: str) -> float:

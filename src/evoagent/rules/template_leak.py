@@ -18,6 +18,7 @@ from evoagent.prompts.front_matter import front_matter
 from evoagent.records import KEEP, Candidate, Instruction, Verdict
 from evoagent.resources import prompts_dir
 from evoagent.rules.base import Rule
+from evoagent.rules.surface import compared
 from evoagent.text import longest_copy, normalise, words
 
 PHRASES = (
@@ -96,7 +97,8 @@ class TemplateLeak(Rule):
 
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
         """The figure is the number of leaked phrases, or of words copied in a run."""
-        text, parent = words(candidate.prompt_text), words(candidate.parent.prompt_text)
+        # An input that is the parent's has no leak, and may be long.
+        text, parent = words(compared(candidate)[0]), words(candidate.parent.prompt_text)
         own, theirs = f" {' '.join(text)} ", f" {' '.join(parent)} "
         leaked = [phrase for phrase in self._phrases if f" {phrase} " in own and f" {phrase} " not in theirs]
         if leaked:

@@ -12,19 +12,20 @@ if TYPE_CHECKING:
     from evoagent.models.engines.scripted import Script, ScriptedEngine
     from evoagent.testing.checking import Finding, assert_valid_plugin, check_plugin
     from evoagent.testing.scripted import ScriptedModels, Sent, scripted_models
-    from evoagent.testing.seeds import SEEDS
+    from evoagent.testing.seeds import DOCUMENTS, SEEDS
     from evoagent.testing.tiny_run import Rejected, TinyRun, run_in_memory, run_in_memory_async
 
 _NAMES = {
     "evoagent.models.engines.scripted": ("Script", "ScriptedEngine"),
     "evoagent.testing.checking": ("Finding", "assert_valid_plugin", "check_plugin"),
     "evoagent.testing.scripted": ("ScriptedModels", "Sent", "scripted_models"),
-    "evoagent.testing.seeds": ("SEEDS",),
+    "evoagent.testing.seeds": ("DOCUMENTS", "SEEDS"),
     "evoagent.testing.tiny_run": ("Rejected", "TinyRun", "run_in_memory", "run_in_memory_async"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "DOCUMENTS",
     "SEEDS",
     "Finding",
     "Rejected",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,8 +12,10 @@ from evoagent.ledger.request_log import RequestLog
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
 from evoagent.models.engines.scripted import Script, ScriptedEngine
+from evoagent.models.pools import Rows, Sources
 from evoagent.models.requests import Request, Sampling, Verb, request_key, verb_of
 from evoagent.models.roles import Models, Scope, Style
+from evoagent.records import Instruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,10 @@ class ScriptedModels(Models):
         script: what answers.
     """
 
-    def __init__(self, script: Script, dispatcher: RecordingDispatcher, database: Database) -> None:
-        super().__init__(dispatcher)
+    def __init__(
+        self, script: Script, dispatcher: RecordingDispatcher, database: Database, sources: Sources | None = None
+    ) -> None:
+        super().__init__(dispatcher, sources=sources)
         self.script = script
         self._recorder, self._database = dispatcher, database
 
@@ -104,6 +108,8 @@ def scripted_models(
     max_tokens: int = 256,
     seed: int = 0,
     roles: Sequence[str] = (),
+    pool: Sequence[Instruction] = (),
+    corpora: Mapping[str, Sequence[Instruction]] | None = None,
 ) -> ScriptedModels:
     """Models that answer from `script`, with their request log in memory. Close them, or take the pytest fixture.
 
@@ -111,9 +117,21 @@ def scripted_models(
 
     Args:
         roles: names of further roles, beside the five that are built in.
+        pool: the other members of the population, for `models.pool`.
+        corpora: rows by name, for `models.corpora`.
     """
     engine = ScriptedEngine(script=script)
     database = Database(":memory:")
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
     dispatcher = RecordingDispatcher(engine, database, sampling=sampling, style=style, seed=seed, roles=roles)
-    return ScriptedModels(engine.script, dispatcher, database)
+    sources = Sources(rows_of(pool), {name: rows_of(rows) for name, rows in (corpora or {}).items()})
+    return ScriptedModels(engine.script, dispatcher, database, sources)
+
+
+def rows_of(items: Sequence[Instruction]) -> Rows:
+    """Rows in memory to draw from."""
+
+    async def read(positions: Sequence[int]) -> list[Instruction]:
+        return [items[position] for position in positions]
+
+    return Rows(len(items), read)

@@ -1,4 +1,4 @@
-"""A few seeds to try plugins on: orders and questions, with an input and without."""
+"""A few seeds to try plugins on: orders and questions, with an input and without, and documents."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ SEEDS = (
     _seed("Name two uses of a magnifying glass.", "It helps to read small print, and it can light a fire."),
 )
 """Six instructions with their answers."""
+
+DOCUMENTS = (
+    _seed("", "", "Salt keeps food from spoiling. Before there was ice in every house, fish and meat were laid in it."),
+    _seed("", "", "The lighthouse at the end of the pier was built in 1871.\nIts lamp is lit from dusk to dawn."),
+    _seed("", "", "A bridge that swings open lets ships pass. It is turned by two people and a wheel."),
+)
+"""Three texts without an instruction."""

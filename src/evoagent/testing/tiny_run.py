@@ -123,6 +123,7 @@ async def run_in_memory_async(
     rules: Sequence[Named] = (),
     selector: Named | None = None,
     seeds: Sequence[Instruction] = SEEDS,
+    corpora: Mapping[str, Sequence[Instruction]] | None = None,
     rounds: int = 1,
     script: Script | None = None,
     style: Style = "plain",
@@ -137,6 +138,8 @@ async def run_in_memory_async(
         plugins: modules or objects with hooks. What they bring takes part, unless it is named below.
         operators: as `rules`, `scorers` and `selector`: what takes part, by name (built-in, installed or of `plugins`),
             or the plugin itself. By default what `plugins` bring, else operator `constraints` and selector `all`.
+        seeds: instructions, or documents such as `DOCUMENTS`.
+        corpora: what plugins draw from, by name: instructions or documents too.
         script: the answers of all models.
         style: the prompt style that the models ask for.
         roles: names of further roles, beside the five that are built in.
@@ -180,13 +183,23 @@ async def run_in_memory_async(
         both = isinstance(changes, Mapping) and isinstance(values.get(section), dict)
         values[section] = {**values[section], **changes} if both else changes
     with tempfile.TemporaryDirectory(prefix="evoagent-") as folder:
-        file = Path(folder) / "seeds.jsonl"
-        with file.open("w", encoding="utf-8") as out:
-            for item in seeds:
-                row = {"instruction": item.instruction, "input": item.input, "output": item.output}
-                out.write(json.dumps(row) + "\n")
-        checked = RunConfig.model_validate({"seeds": {"path": str(file)}, **values})
+        rows = {name: _written(items, Path(folder) / f"corpus-{name}.jsonl") for name, items in (corpora or {}).items()}
+        values = {"seeds": _written(seeds, Path(folder) / "seeds.jsonl"), "corpora": rows, **values}
+        checked = RunConfig.model_validate(values)
         return await _run(checked, Path(folder), manager, engine.requests)
+
+
+def _written(items: Sequence[Instruction], file: Path) -> dict[str, Any]:
+    """How a configuration names `items`, which are written to `file`."""
+    documents = [item.is_document for item in items]
+    if any(documents) and not all(documents):
+        raise UserError(f"{file.stem}: found instructions and documents, expected one of the two")
+    with file.open("w", encoding="utf-8") as out:
+        for item in items:
+            texts = {"instruction": item.instruction, "input": item.input, "output": item.output}
+            row = {"text": item.input} if item.is_document else texts
+            out.write(json.dumps({**row, "data": dict(item.data)}) + "\n")
+    return {"path": str(file), "form": "documents" if any(documents) else "instructions"}
 
 
 async def _run(config: RunConfig, folder: Path, manager: PluginManager, requests: list[Request]) -> TinyRun:

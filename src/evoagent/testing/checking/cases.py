@@ -14,7 +14,7 @@ from evoagent.models.roles import Models
 from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec
 from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
 from evoagent.testing.checking.hostile import INSTRUCTIONS
-from evoagent.testing.seeds import SEEDS
+from evoagent.testing.seeds import DOCUMENTS, SEEDS
 
 Flaw = Callable[[Any], str | None]
 """What is wrong with a value that a plugin has returned; None if nothing is."""
@@ -29,6 +29,7 @@ class Case:
     Attributes:
         ordinary: the texts are harmless: this case is also put to hostile models.
         method: what the plugin must have for this call; "" if it has it in any case.
+        parents: ids of those that an operator is given.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Case:
     flaw: Flaw
     ordinary: bool = False
     method: str = ""
+    parents: tuple[str, ...] = ()
 
 
 def cases(spec: PluginSpec) -> list[Case]:
@@ -58,14 +60,16 @@ def _operator_cases(spec: OperatorSpec) -> list[Case]:
         parents[f"{name} as instruction"] = (Instruction("h1", text, "", "Yes.", seed_id="h1"), False)
         both = Instruction("h2", SEEDS[1].instruction, text, text, seed_id="h2")
         parents[f"{name} as input and output"] = (both, False)
+    parents["a document"] = (DOCUMENTS[0], True)
 
     flaw = partial(evolution_flaw, most=spec.evolutions)
 
     def make(label: str, parent: Instruction, ordinary: bool) -> Case:
-        if spec.parents == 1:
-            return Case(label, lambda plugin, models: plugin.evolve(parent, models), flaw, ordinary)
         group = (parent, *(_mate(number) for number in range(spec.parents - 1)))
-        return Case(label, lambda plugin, models: plugin.combine(group, models), flaw, ordinary)
+        ids = tuple(item.id for item in group)
+        if spec.parents == 1:
+            return Case(label, lambda plugin, models: plugin.evolve(parent, models), flaw, ordinary, parents=ids)
+        return Case(label, lambda plugin, models: plugin.combine(group, models), flaw, ordinary, parents=ids)
 
     return [make(label, parent, ordinary) for label, (parent, ordinary) in parents.items()]
 

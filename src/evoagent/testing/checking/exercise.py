@@ -14,16 +14,18 @@ from typing import Any
 from evoagent.errors import EvoAgentError
 from evoagent.ledger.database import Database
 from evoagent.models.engines.scripted import Script, ScriptedEngine, ScriptedOptions
+from evoagent.models.pools import Rows, Sources
 from evoagent.models.requests import GenerateRequest, Sampling
 from evoagent.models.roles import Models, Scope, Style
 from evoagent.plugins.specs import PluginSpec, RuleSpec
+from evoagent.records import Instruction
 from evoagent.testing.checking import canary
 from evoagent.testing.checking.cases import Case, cases
 from evoagent.testing.checking.findings import Finding, place
 from evoagent.testing.checking.hostile import ANSWERS, PRODUCT, Calm, Fixed, Refusing
 from evoagent.testing.checking.stall import Heartbeat
 from evoagent.testing.scripted import RecordingDispatcher, Sent
-from evoagent.testing.seeds import SEEDS
+from evoagent.testing.seeds import DOCUMENTS, SEEDS
 
 STALL_S = 0.1
 """The longest that one call may keep the event loop: the engine's batches wait for as long."""
@@ -185,7 +187,7 @@ class Exercise:
         self._progress(f"{case.label} ({script} model)" if script != "calm" else case.label)
         caller = case.label  # part of each draw's key, so the same in every pass and process
         start = len(dispatcher.requests)
-        models = Models(dispatcher, Scope(self._spec.name, 1, caller))
+        models = Models(dispatcher, Scope(self._spec.name, 1, caller, case.parents), self._sources())
         answered = Answered(case)
         async with Heartbeat() as heart:
             # A task of its own, so that one that never ends, or swallows its cancellation, can be left behind.
@@ -198,6 +200,20 @@ class Exercise:
             raise NeverReturns(f"does not return within {self._limit:g} s on {case.label}")
         answered.requests = [sent for sent in dispatcher.requests[start:] if sent.caller == caller]
         return answered
+
+    def _sources(self) -> Sources:
+        """A small population, and every corpus that the spec asks for."""
+        rows = (*SEEDS, *DOCUMENTS)
+
+        def counted(need: str) -> Rows:
+            async def read(positions: Sequence[int]) -> list[Instruction]:
+                self._used |= {need} if need else set()
+                return [rows[position] for position in positions]
+
+            return Rows(len(rows), read)
+
+        corpora = {need.removeprefix("corpora."): counted(need) for need in self._spec.needs if "corpora." in need}
+        return Sources(counted(""), corpora)
 
     # -- what they show -----------------------------------------------------------------------------------------
 
