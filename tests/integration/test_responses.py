@@ -114,7 +114,7 @@ async def test_the_best_is_kept_and_the_others_stay_in_the_ledger(
 
 async def test_pairs_are_of_the_kept_response_and_the_worst(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:
     await run_toy(several(toy_config, {"best": {"by": "words"}}))
-    path, count = export_run(tmp_path / "run", "pairs", None)
+    path, count = export_run(tmp_path / "run", "preference", None)
     pairs = [json.loads(line) for line in path.read_text().splitlines()]
     assert count == len(pairs) > 0
     by_prompt = {row["instruction"]: row["id"] for row in read_dataset(tmp_path / "run")}
@@ -123,7 +123,7 @@ async def test_pairs_are_of_the_kept_response_and_the_worst(toy_config: Make, ru
         words = [len(item["response"].split()) for item in found[by_prompt[pair["prompt"]]]]
         assert (len(pair["chosen"].split()), len(pair["rejected"].split())) == (min(words), max(words))
         assert min(words) < max(words)
-    info = json.loads((path.parent / "dataset_info.json").read_text())["pairs"]
+    info = json.loads((path.parent / "dataset_info.json").read_text())["preference"]
     assert info["ranking"] is True
 
 
@@ -133,8 +133,8 @@ async def test_without_a_rank_there_are_no_pairs(toy_config: Make, run_toy: Run,
         items = responses(tmp_path / "run").get(row["id"], [])
         assert [item["kept"] for item in items] == [1] + [0] * (len(items) - 1) if items else True
     with pytest.raises(UserError, match=r"set critic\.responses"):
-        export_run(tmp_path / "run", "pairs", None)
-    assert not (tmp_path / "run" / "dataset" / "pairs.jsonl").exists()
+        export_run(tmp_path / "run", "preference", None)
+    assert not (tmp_path / "run" / "dataset" / "preference.jsonl").exists()
 
 
 async def test_a_selector_of_a_plugin(toy_config: Make, run_toy: Run, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def to_parquet(row: Row) -> dict[str, Any]:
     return dict(row)
 
 
-def to_pairs(row: Row) -> dict[str, Any] | None:
+def to_preference(row: Row) -> dict[str, Any] | None:
     """`prompt`, `chosen` and `rejected`: the response that was kept and the worst of the others; None without one."""
     kept = next((item for item in row.get("responses", ()) if item["kept"]), None)
     if kept is None:
@@ -77,9 +77,9 @@ def messages() -> Exporter:
     return to_messages
 
 
-def pairs() -> Exporter:
-    """Factory of the exporter `pairs`."""
-    return to_pairs
+def preference() -> Exporter:
+    """Factory of the exporter `preference`."""
+    return to_preference
 
 
 def parquet() -> Exporter:
@@ -101,7 +101,7 @@ _ALPACA = {"columns": {"prompt": "instruction", "query": "input", "response": "o
 _DESCRIPTIONS: Mapping[str, Mapping[str, Any]] = {
     "alpaca": {"formatting": "alpaca", **_ALPACA},
     "parquet": {"formatting": "alpaca", **_ALPACA},
-    "pairs": {
+    "preference": {
         "formatting": "alpaca",
         "ranking": True,
         "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},

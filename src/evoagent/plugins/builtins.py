@@ -285,8 +285,8 @@ def evoagent_exporters() -> Iterator[ExporterSpec]:
         ("parquet", "every column, in a Parquet file", ".parquet"),
     )
     yield ExporterSpec(
-        name="pairs",
-        factory=lazy("evoagent.datasets.exporters:pairs"),
+        name="preference",
+        factory=lazy("evoagent.datasets.exporters:preference"),
         summary="prompt, chosen and rejected, where there were several responses",
         responses=True,
     )
