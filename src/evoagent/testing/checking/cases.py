@@ -172,7 +172,7 @@ def evolution_flaw(value: Any, most: int = 1) -> str | None:
     """What is wrong with an operator's result: an evolution or, where `most` allows it, a list of them."""
     if most > 1 and isinstance(value, (list, tuple)):
         if len(value) > most:
-            return f"found {len(value)} evolutions, expected the {most} of its spec at the most"
+            return f"found {len(value)} evolutions, expected at most {most}, its `evolutions`"
         return next((flaw for item in value if (flaw := evolution_flaw(item))), None)
     if not isinstance(value, Evolution):
         return _instead(value, "an Evolution")
