@@ -20,6 +20,7 @@ from evoagent import (
     Models,
     Operator,
     OperatorSpec,
+    Optimizer,
     PluginError,
     PopulationRule,
     PopulationScorer,
@@ -149,7 +150,7 @@ def test_the_spec_is_what_the_class_declares(cls: Any) -> None:
 
 
 def test_what_a_class_leaves_out_is_as_in_the_long_form() -> None:
-    bases = (Operator, Scorer, PopulationScorer, Rule, PopulationRule, Selector, Engine)
+    bases = (Operator, Scorer, PopulationScorer, Rule, PopulationRule, Selector, Optimizer, Engine)
     by_kind = {spec.kind: spec for spec in SPECS.values()}
     follows = {"population", "looks_at", "verbs_of"}  # from the base class
     for base in bases:

@@ -11,7 +11,7 @@ API_VERSION = 1
 
 
 class Plugin:
-    """The base of operators, scorers, rules, selectors, optimizers and engines: a class declares itself by its attributes.
+    """The base of operators, scorers, rules, selectors, optimizers and engines: what their classes declare.
 
     Attributes:
         kind: such as "operator"; the base class of each kind has it.
@@ -19,7 +19,7 @@ class Plugin:
         summary: a line for listings; by default the first line of the class's docstring.
         needs: role and verb pairs that it calls, such as "scorer.loss"; checked before any model loads.
         Config: a pydantic model of its parameters, valid under its name in a configuration; None: it takes none.
-        api_version: of the interface that it is written for: another one is refused.
+        api_version: of the interface that it is written for; any other than that of the installed evoagent is refused.
         config: of an instance: its parameters, an instance of `Config`; None where it takes none.
     """
 
