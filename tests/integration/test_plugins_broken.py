@@ -672,7 +672,7 @@ def evoagent_engines():
         yield EngineSpec(name="engine-" + action.__name__, factory=engine(action), verbs=verbs, remote=True)
         yield EngineSpec(name="start-" + action.__name__, factory=engine(action, "start"), verbs=verbs, remote=True)
         yield EngineSpec(name="close-" + action.__name__, factory=engine(action, "close"), verbs=verbs, remote=True)
-    yield EngineSpec(name="no-lanes", factory=lambda *_: Engine(), verbs=verbs, remote=True)
+    yield EngineSpec(name="no-lanes", factory=Engine, verbs=verbs, remote=True)
 
 def bad_row(row): return {"a": object()}
 def bad_type(row): return None
