@@ -39,6 +39,7 @@ from evoagent.plugins import PluginManager
 from evoagent.plugins.declared import spec_of
 from evoagent.plugins.discovery import SPECS, Source
 from evoagent.plugins.specs import PluginSpec
+from evoagent.selectors.base import ResponseSelector
 
 
 class Haiku(Operator):
@@ -275,6 +276,18 @@ def test_a_class_that_cannot_be_used_is_told_and_the_others_go_on(case: str) -> 
     assert statuses.count("ok") == (hook in good)
     [problem] = [status for status in statuses if status != "ok"]
     assert expected in problem
+
+
+def test_a_response_selector_comes_by_the_hook_of_selectors() -> None:
+    class Longest(ResponseSelector):
+        name = "longest"
+
+        async def rank(self, answered: Sequence[Candidate], models: Models) -> Sequence[float | None]:
+            return [float(len(candidate.response)) for candidate in answered]
+
+    manager = manager_with("evoagent_selectors", First, Longest)
+    assert manager.get("response-selector", "longest").factory is Longest
+    assert manager.get("selector", "first").factory is First
 
 
 def test_a_subclass_needs_a_name_of_its_own() -> None:

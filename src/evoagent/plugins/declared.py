@@ -16,17 +16,18 @@ from evoagent.failures import shown
 from evoagent.models.plugin import API_VERSION, Plugin
 from evoagent.models.requests import Verb
 from evoagent.plugins.discovery import SPECS, article
-from evoagent.plugins.specs import PluginSpec
+from evoagent.plugins.specs import PluginSpec, ResponseSelectorSpec
 
 _BASES = {
     "operator": "Operator",
     "scorer": "Scorer` or `PopulationScorer",
     "rule": "Rule` or `PopulationRule",
-    "selector": "Selector",
+    "selector": "Selector` or `ResponseSelector",
     "optimizer": "Optimizer",
     "engine": "Engine",
 }
-_SPEC = {spec.kind: spec for spec in SPECS.values() if spec.kind in _BASES}
+_SPEC: dict[str, type[PluginSpec]] = {spec.kind: spec for spec in SPECS.values()}
+_SPEC[ResponseSelectorSpec.kind] = ResponseSelectorSpec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -66,13 +67,18 @@ def declared(item: object, expected: type[PluginSpec]) -> PluginSpec:
     """
     if isinstance(item, expected):
         return item
-    if isinstance(item, type) and issubclass(item, Plugin) and getattr(item, "kind", "") == expected.kind:
+    if isinstance(item, type) and issubclass(item, Plugin) and _is_kind(item, expected):
         return spec_of(item)
     if isinstance(item, Plugin):
         raise PluginError(f"yielded an instance of `{type(item).__name__}`, expected the class")
     found = f"class `{item.__name__}`" if isinstance(item, type) else article(type(item).__name__)
     base = f"a subclass of `{_BASES[expected.kind]}` or " if expected.kind in _BASES else ""
     raise PluginError(f"yielded {found}, expected {base}{article(expected.__name__)}")
+
+
+def _is_kind(cls: type[Plugin], expected: type[PluginSpec]) -> bool:
+    spec = _SPEC.get(getattr(cls, "kind", ""))
+    return spec is not None and issubclass(spec, expected)
 
 
 def spec_problem(spec: PluginSpec) -> str | None:
@@ -119,7 +125,7 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "config": (_is_model, "a pydantic model class"),
     "needs": (
         _all(_matches(_NEED)),
-        "a tuple of roles with a verb and of corpora, such as ('scorer.loss', 'corpora.queries')",
+        "a tuple of roles with a verb and of corpora: ('scorer.loss', 'corpora.queries')",
     ),
     "parents": (_is_number(16), "a whole number from 1 to 16"),
     "evolutions": (_is_number(64), "a whole number from 1 to 64"),

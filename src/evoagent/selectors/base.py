@@ -35,8 +35,10 @@ class Selector(Plugin, ABC):
         return {}
 
 
-class ResponseSelector(ABC):
+class ResponseSelector(Plugin, ABC):
     """Chooses among several responses to one instruction; thousands of calls run at once."""
+
+    kind = "response-selector"
 
     @abstractmethod
     async def rank(self, answered: Sequence[Candidate], models: Models) -> Sequence[float | None]:

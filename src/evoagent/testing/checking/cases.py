@@ -41,7 +41,7 @@ class Case:
 
 
 def cases(spec: PluginSpec) -> list[Case]:
-    """Every call to make of an operator, a scorer, a rule or a selector."""
+    """Every call to make of an operator, a scorer, a rule or a selector; of others none is made."""
     if isinstance(spec, OperatorSpec):
         return _operator_cases(spec)
     if isinstance(spec, ScorerSpec):
@@ -49,7 +49,7 @@ def cases(spec: PluginSpec) -> list[Case]:
     if isinstance(spec, RuleSpec):
         whole = spec.looks_at == "population"
         return _population_cases("judge_all", _verdicts_flaw) if whole else _single_cases("judge", verdict_flaw)
-    return _population_cases("select", _verdicts_flaw)
+    return _population_cases("select", _verdicts_flaw) if spec.kind == "selector" else []
 
 
 def _operator_cases(spec: OperatorSpec) -> list[Case]:
