@@ -265,7 +265,7 @@ def errors(plugin: object, **options: Any) -> list[Finding]:
 
 
 def test_good_plugins_of_every_kind_pass() -> None:
-    export = ExporterSpec(name="pairs", factory=lambda: lambda row: {"q": row["instruction"]}, summary="pairs")
+    export = ExporterSpec(name="questions", factory=lambda: lambda row: {"q": row["instruction"]}, summary="pairs")
     few = SelectorSpec(name="few", factory=Few, summary="the long form")
     assert_valid_plugin([Ask, few, Letters, export])
 
