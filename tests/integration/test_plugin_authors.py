@@ -195,11 +195,12 @@ class Op(Operator):
     ),
     "an import that fails": ("import no_such_module_here\n", "imports", "No module named 'no_such_module_here'"),
 }
-HEAD = "from evoagent import Evolution, Operator, OperatorSpec, hookimpl\n"
+HEAD = "from evoagent import Evolution, Operator, hookimpl\n"
 TAIL = """
 @hookimpl
 def evoagent_operators():
-    yield OperatorSpec(name="bad", factory=Op, summary="bad")
+    Op.name, Op.summary = "bad", "bad"
+    yield Op
 """
 
 

@@ -160,7 +160,7 @@ UNUSABLE = {
     "bad-twin": (HOOK + "yield OperatorSpec(name='twin', factory=int)", "ok"),
     "bad-twin-too": (HOOK + "yield OperatorSpec(name='twin', factory=int)", "taken by operator `twin` of bad-twin 1.2"),
     "bad-api": (HOOK + "yield OperatorSpec(name='old', factory=int, api_version=99)", "made for plugin API 99"),
-    "bad-spec": (HOOK + "yield ScorerSpec(name='x', factory=int)", "yielded a ScorerSpec, expected an OperatorSpec"),
+    "bad-spec": (HOOK + "yield ScorerSpec(name='x', factory=int)", "yielded a ScorerSpec, expected a subclass"),
     "bad-parents": (HOOK + "yield OperatorSpec(name='p', factory=int, parents='two')", "found parents 'two'"),
     "bad-factory": (HOOK + "yield OperatorSpec(name='cannot', factory=lambda: 1 / 0)", "ok"),
     "bad-exits": (HOOK + "yield OperatorSpec(name='exits', factory=lambda: exit(7))", "ok"),
@@ -672,7 +672,7 @@ def evoagent_engines():
         yield EngineSpec(name="engine-" + action.__name__, factory=engine(action), verbs=verbs, remote=True)
         yield EngineSpec(name="start-" + action.__name__, factory=engine(action, "start"), verbs=verbs, remote=True)
         yield EngineSpec(name="close-" + action.__name__, factory=engine(action, "close"), verbs=verbs, remote=True)
-    yield EngineSpec(name="no-lanes", factory=lambda *_: Engine(), verbs=verbs, remote=True)
+    yield EngineSpec(name="no-lanes", factory=Engine, verbs=verbs, remote=True)
 
 def bad_row(row): return {"a": object()}
 def bad_type(row): return None

@@ -32,16 +32,19 @@ Rewrite {word}: {{{{ instruction }}}}
 
 MODULE = """
 import evoagent
-from evoagent import Evolution, Operator, OperatorSpec
+from evoagent import Evolution, Operator
 
 class Mine(Operator):
+    "mine"
+    name = "mine"
+    needs = ("evolver.generate",)
     async def evolve(self, parent, models):
         draft = await models.evolver.generate(parent.instruction)
         return Evolution(draft.text + " {word}")
 
 @evoagent.hookimpl
 def evoagent_operators():
-    yield OperatorSpec(name="mine", factory=Mine, summary="mine", needs=("evolver.generate",))
+    yield Mine
 """
 
 

@@ -11,10 +11,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 import evoagent
 import evoagent.testing
+from evoagent import (
+    Engine,
+    ExporterSpec,
+    Operator,
+    Optimizer,
+    PopulationRule,
+    PopulationScorer,
+    Rule,
+    Scorer,
+    Selector,
+)
+from evoagent.models.plugin import Plugin
 from evoagent.plugins import hookspecs, specs
 from evoagent.plugins.discovery import SPECS, Source
 from evoagent.plugins.hookspecs import PROJECT
@@ -64,12 +75,16 @@ def test_the_example_is_the_one_of_the_docstring_and_works(hook: str) -> None:
     (own,) = python_blocks(inspect.cleandoc(HOOKS[hook].__doc__ or ""))
     assert shown == own
 
-    class Config(BaseModel):
-        pass
-
-    names = {spec.__name__: spec for spec in SPECS.values()}
-    classes = dict.fromkeys(("Haiku", "Words", "NoUrls", "Shortest", "Longer", "Echo", "to_pair"), object)
-    scope: dict[str, Any] = {"evoagent": evoagent, "ShortestConfig": Config, **names, **classes}
+    bases = {
+        "Haiku": Operator,
+        "Words": Scorer,
+        "NoUrls": Rule,
+        "Shortest": Selector,
+        "Longer": Optimizer,
+        "Echo": Engine,
+    }
+    classes = {name: type(name, (base,), {"name": name.lower()}) for name, base in bases.items()}
+    scope: dict[str, Any] = {"evoagent": evoagent, "ExporterSpec": ExporterSpec, "to_pair": object, **classes}
     exec(shown, scope)
     manager = PluginManager()
     manager.register(SimpleNamespace(**{hook: scope[hook]}), Source("page", "docs"))
@@ -96,6 +111,15 @@ def test_every_field_of_a_spec_is_documented_and_no_other(name: str) -> None:
     }
     shown = {field: (kind, default.replace('"', "'")) for field, (kind, default) in table(sections()[name]).items()}
     assert shown == {field: (kind.replace('"', "'"), default) for field, (kind, default) in expected.items()}
+
+
+def test_every_attribute_of_a_class_is_documented_and_no_other() -> None:
+    bases = (Plugin, Operator, Scorer, PopulationScorer, Rule, PopulationRule, Selector, Optimizer, Engine)
+    declared = {name for base in bases for name, kind in base.__annotations__.items() if "ClassVar" in str(kind)}
+    listed = PAGE.partition("## What a class declares")[2].partition("## ")[0]
+    shown = re.findall(r"^\| `(\w+)` \| \S.* \|$", listed, re.MULTILINE)
+    follows = {"kind", "population"}  # from the base class
+    assert sorted(shown) == sorted(declared - follows | {"capabilities", "verbs_of"})
 
 
 def test_every_public_name_is_documented_and_no_other() -> None:

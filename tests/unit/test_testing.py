@@ -66,7 +66,10 @@ class Shout(Operator):
 
 
 class Ask(Operator):
-    """Takes the model's word for it."""
+    """takes the model's word for it"""
+
+    name = "ask"
+    needs = ("evolver.generate",)
 
     async def evolve(self, parent: Instruction, models: Models) -> Evolution:
         answer = await models.evolver.generate(parent.prompt_text)
@@ -74,14 +77,18 @@ class Ask(Operator):
 
 
 class Letters(Scorer):
-    """Letters of the instruction."""
+    """letters of the instruction"""
+
+    name = "letters"
 
     async def score(self, candidate: Candidate, models: Models) -> Score:
         return Score(float(len(candidate.instruction)))
 
 
 class Few(Selector):
-    """The first two."""
+    """the first two"""
+
+    name = "few"
 
     async def select(
         self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
@@ -102,7 +109,6 @@ class Graded(Scorer):
 
 
 GRADED = ScorerSpec(name="graded", factory=Graded, summary="a second model's grade", needs=("second.choose",))
-ASK = OperatorSpec(name="ask", factory=Ask, summary="asks", needs=("evolver.generate",))
 
 
 # -- scripted models -------------------------------------------------------------------------------------------------
@@ -198,12 +204,12 @@ def test_a_tiny_run_takes_plugins_as_they_are_and_leaves_nothing(
 def test_what_a_module_brings_takes_part_by_itself() -> None:
     class Module:
         @hookimpl
-        def evoagent_operators(self) -> Iterator[OperatorSpec]:
-            yield ASK
+        def evoagent_operators(self) -> Iterator[type[Operator]]:
+            yield Ask
 
         @hookimpl
         def evoagent_selectors(self) -> Iterator[SelectorSpec]:
-            yield SelectorSpec(name="few", factory=Few, summary="two")
+            yield SelectorSpec(name="few", factory=Few, summary="the long form")
 
     run = run_in_memory(Module(), rounds=2)
     assert {candidate.operator for candidate in run.candidates} == {"ask"}
@@ -212,12 +218,12 @@ def test_what_a_module_brings_takes_part_by_itself() -> None:
 
 def test_runs_are_equal_and_may_be_made_inside_an_event_loop() -> None:
     async def both() -> tuple[Any, Any]:
-        return await run_in_memory_async(operators=[ASK]), run_in_memory(operators=[ASK])
+        return await run_in_memory_async(operators=[Ask]), run_in_memory(operators=[Ask])
 
     first, second = asyncio.run(both())
     assert first.survivors == second.survivors
     assert first.requests == second.requests
-    assert run_in_memory(operators=[ASK], seed=1).survivors != first.survivors
+    assert run_in_memory(operators=[Ask], seed=1).survivors != first.survivors
 
 
 def test_a_plugin_that_raises_shows_in_the_reasons() -> None:
@@ -241,8 +247,8 @@ def test_parameters_and_further_configuration_reach_the_run() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"operators": [Letters]}, "expected a name, a spec or a Operator"),
-        ({"scorers": [ASK]}, "found operator `ask` where a plugin of kind scorer belongs"),
+        ({"operators": [Letters]}, "expected a name, a spec, or the class or an instance of an operator"),
+        ({"scorers": [Ask]}, "the class or an instance of a scorer"),
         ({"operators": ["no-such"]}, "operator `no-such` is not known"),
     ],
 )
@@ -259,13 +265,13 @@ def errors(plugin: object, **options: Any) -> list[Finding]:
 
 
 def test_good_plugins_of_every_kind_pass() -> None:
-    export = ExporterSpec(name="pairs", factory=lambda: lambda row: {"q": row["instruction"]}, summary="pairs")
-    few = SelectorSpec(name="few", factory=Few, summary="two")
-    assert_valid_plugin([ASK, few, ScorerSpec(name="letters", factory=Letters, summary="letters"), export])
+    export = ExporterSpec(name="questions", factory=lambda: lambda row: {"q": row["instruction"]}, summary="pairs")
+    few = SelectorSpec(name="few", factory=Few, summary="the long form")
+    assert_valid_plugin([Ask, few, Letters, export])
 
 
 def test_every_check_is_reported_also_those_that_pass() -> None:
-    found = {(item.what, item.where): item.severity for item in check_plugin(ASK)}
+    found = {(item.what, item.where): item.severity for item in check_plugin(Ask)}
     assert {severity for (what, _), severity in found.items() if what != "pickling"} == {"ok"}
     assert {what for what, _ in found} == {
         *("hooks", "summary", "parameters", "pickling", "factory"),
@@ -566,7 +572,11 @@ BAD: dict[str, tuple[Callable[[], PluginSpec], str, str]] = {
         "hooks",
         "the name is taken by operator `constraints` of evoagent",
     ),
-    "needs that are none": (lambda: operator(Shout().evolve, needs=("oracle.ask",)), "hooks", "'oracle.ask' in needs"),
+    "needs that are none": (
+        lambda: operator(Shout().evolve, needs=("oracle.ask",)),
+        "hooks",
+        "found needs ('oracle.ask',)",
+    ),
     "no summary": (no_summary, "summary", "there is none"),
     "a long summary": (lambda: operator(Shout().evolve, summary="a\nb"), "summary", "several lines"),
     "no description": (
@@ -754,7 +764,7 @@ def test_faults_of_engines_are_found() -> None:
     assert "finish_reason is 'eos'" in message(Odd)
     assert "keeps the event loop" in message(Slow)
     assert "raises AssertionError the second time" in message(Twice)
-    assert "but its spec says ['embed', 'generate']" in message(Echo, verbs=frozenset({"generate", "embed"}))
+    assert "but ['embed', 'generate'] are declared" in message(Echo, verbs=frozenset({"generate", "embed"}))
     assert "says that it can embed, but does not define `embed`" in message(Claims, verbs=frozenset({"embed"}))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import evoagent_backtranslation
 import pytest
-from evoagent_backtranslation import BackTranslationConfig, ConstraintsMetConfig
 from evoagent_backtranslation.choice import stated
 from evoagent_backtranslation.operator import BackTranslation
 from evoagent_backtranslation.rule import ConstraintsMet
@@ -25,7 +24,7 @@ PARENT = Instruction(id="rice", instruction="How do I cook rice?", output=ANSWER
 async def evolve(parent: Instruction, seed: int = 0, **params: Any) -> Evolution:
     models = scripted_models(seed=seed)
     try:
-        return await BackTranslation(BackTranslationConfig(**params)).evolve(parent, models)
+        return await BackTranslation(BackTranslation.Config(**params)).evolve(parent, models)
     finally:
         models.close()
 
@@ -151,7 +150,7 @@ async def test_the_rule_rejects_what_breaks_one_and_says_which() -> None:
 async def test_the_rule_leaves_others_alone_unless_told_otherwise() -> None:
     other = candidate("Buy it.", operator="deepening")
     assert (await ConstraintsMet().judge(other, scripted_models())).kept
-    every = ConstraintsMet(ConstraintsMetConfig(every=True))
+    every = ConstraintsMet(ConstraintsMet.Config(every=True))
     assert not (await every.judge(other, scripted_models())).kept
 
 

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytest
-from evoagent_diversity.config import LexicalConfig
 from evoagent_diversity.lexical import Lexical
 from evoagent_diversity.self_bleu import SelfBleu
 from evoagent_diversity.vendi import Vendi
@@ -29,7 +28,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(
-    "scorer", [Vendi(), Lexical(LexicalConfig(min_words=2)), SelfBleu()], ids=lambda s: type(s).__name__
+    "scorer", [Vendi(), Lexical(Lexical.Config(min_words=2)), SelfBleu()], ids=lambda s: type(s).__name__
 )
 async def test_every_text_has_a_score_or_a_reason(scorer: PopulationScorer, known: Any) -> None:
     models = known(**{text: [len(text) + 1, number, 1] for number, text in enumerate(TEXTS)})

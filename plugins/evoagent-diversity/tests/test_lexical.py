@@ -5,7 +5,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from evoagent_diversity.config import LexicalConfig
 from evoagent_diversity.lexical import Lexical, distinct, hdd, mtld, words
 
 from conftest import candidate
@@ -63,9 +62,9 @@ async def test_a_short_text_says_why_it_has_no_score() -> None:
 
 async def test_responses_are_measured_on_request() -> None:
     member = candidate(0, "Short.", LONG)
-    (score,) = await Lexical(LexicalConfig(text="response")).score_all([member], [], NO_MODELS)
+    (score,) = await Lexical(Lexical.Config(text="response")).score_all([member], [], NO_MODELS)
     assert score.value == pytest.approx(mtld(LONG.split()))
-    (short,) = await Lexical(LexicalConfig(text="response")).score_all([candidate(0, LONG)], [], NO_MODELS)
+    (short,) = await Lexical(Lexical.Config(text="response")).score_all([candidate(0, LONG)], [], NO_MODELS)
     assert short.reason == "the response has 0 words, MTLD wants 50"
 
 
@@ -86,10 +85,10 @@ async def test_figures_that_do_not_exist_are_left_out() -> None:
 
 async def test_a_large_dataset_is_sampled_in_the_same_way_each_time() -> None:
     members = [candidate(number, f"alpha beta word{number}") for number in range(40)]
-    scorer = Lexical(LexicalConfig(sample=10))
+    scorer = Lexical(Lexical.Config(sample=10))
     figures = await scorer.measure(members, NO_MODELS)
     assert figures["distinct_1"] == pytest.approx(12 / 30)
-    assert await Lexical(LexicalConfig(sample=10)).measure(members[::-1], NO_MODELS) == figures
-    assert (await Lexical(LexicalConfig(sample=40)).measure(members, NO_MODELS))["distinct_1"] == pytest.approx(
+    assert await Lexical(Lexical.Config(sample=10)).measure(members[::-1], NO_MODELS) == figures
+    assert (await Lexical(Lexical.Config(sample=40)).measure(members, NO_MODELS))["distinct_1"] == pytest.approx(
         42 / 120
     )

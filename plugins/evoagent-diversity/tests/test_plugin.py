@@ -14,10 +14,9 @@ from evoagent import UserError
 from evoagent.testing import assert_valid_plugin, run_in_memory
 
 
-@pytest.mark.parametrize("name", ["vendi", "lexical", "self_bleu"])
-def test_it_passes_the_authors_check(name: str) -> None:
-    spec = next(spec for spec in evoagent_diversity.plugin.evoagent_scorers() if spec.name == name)
-    assert_valid_plugin(spec)
+@pytest.mark.parametrize("plugin", evoagent_diversity.plugin.evoagent_scorers(), ids=lambda plugin: plugin.name)
+def test_it_passes_the_authors_check(plugin: Any) -> None:
+    assert_valid_plugin(plugin)
 
 
 def test_a_run_scores_and_measures() -> None:

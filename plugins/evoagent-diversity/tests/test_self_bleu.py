@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from evoagent_diversity.config import SelfBleuConfig
 from evoagent_diversity.self_bleu import SelfBleu
 
 from conftest import candidate
@@ -39,10 +38,10 @@ async def test_the_measure_is_the_mean_over_the_texts() -> None:
 
 async def test_all_candidates_meet_the_same_number_of_references() -> None:
     members = [candidate(number, f"a b c number{number}") for number in range(30)]
-    scorer = SelfBleu(SelfBleuConfig(sample=5))
+    scorer = SelfBleu(SelfBleu.Config(sample=5))
     scores = await scorer.score_all(members[:20], members[20:], NO_MODELS)
     assert {score.details["references"] for score in scores} == {5}
-    again = await SelfBleu(SelfBleuConfig(sample=5)).score_all(members[19::-1], members[20:], NO_MODELS)
+    again = await SelfBleu(SelfBleu.Config(sample=5)).score_all(members[19::-1], members[20:], NO_MODELS)
     assert scores == again[::-1]
     assert (await scorer.measure(members, NO_MODELS))["texts"] == 6
 
@@ -60,6 +59,6 @@ async def test_what_cannot_be_compared_says_why() -> None:
 async def test_scripts_without_spaces_are_compared_by_character() -> None:
     members = [candidate(0, "天空为什么是蓝色的"), candidate(1, "天空为什么是红色的")]
     by_word = await SelfBleu().score_all(members, [], NO_MODELS)
-    by_character = await SelfBleu(SelfBleuConfig(tokenize="char")).score_all(members, [], NO_MODELS)
+    by_character = await SelfBleu(SelfBleu.Config(tokenize="char")).score_all(members, [], NO_MODELS)
     assert by_word[0].value == 0
     assert by_character[0].value > 50

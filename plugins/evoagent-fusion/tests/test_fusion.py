@@ -7,7 +7,6 @@ from typing import Any
 
 import evoagent_fusion
 import pytest
-from evoagent_fusion import FusionConfig
 from evoagent_fusion.operator import Fusion
 
 from evoagent import Evolution, Instruction
@@ -40,7 +39,7 @@ async def fuse(
 ) -> Evolution:
     models = scripted_models(script, style=style, seed=seed)
     try:
-        return await Fusion(FusionConfig(**params)).combine(parents, models)
+        return await Fusion(Fusion.Config(**params)).combine(parents, models)
     finally:
         models.close()
 
@@ -301,6 +300,6 @@ def test_a_run_records_both_parents_of_every_survivor() -> None:
 
 def test_parameters_are_checked() -> None:
     with pytest.raises(ValueError, match="min_share"):
-        FusionConfig(min_share=2)
+        Fusion.Config(min_share=2)
     with pytest.raises(ValueError, match="similarity"):
-        FusionConfig.model_validate({"similarity": 1})
+        Fusion.Config.model_validate({"similarity": 1})

@@ -13,10 +13,9 @@ from evoagent import UserError
 from evoagent.testing import assert_valid_plugin, run_in_memory
 
 
-@pytest.mark.parametrize("name", ["map-elites", "map-elites-topics"])
-def test_it_passes_the_authors_check(name: str) -> None:
-    spec = next(spec for spec in evoagent_map_elites.plugin.evoagent_selectors() if spec.name == name)
-    assert_valid_plugin(spec)
+@pytest.mark.parametrize("plugin", evoagent_map_elites.plugin.evoagent_selectors(), ids=lambda plugin: plugin.name)
+def test_it_passes_the_authors_check(plugin: Any) -> None:
+    assert_valid_plugin(plugin)
 
 
 SELECTORS: list[Any] = [

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Verdict
 
@@ -32,8 +33,10 @@ class FinishedRound:
     pages: Callable[[], AsyncIterator[Decided]]
 
 
-class Optimizer(ABC):
+class Optimizer(Plugin, ABC):
     """Improves the operators of a stage, by what became of the candidates that they wrote."""
+
+    kind = "optimizer"
 
     @abstractmethod
     async def improve(self, round: FinishedRound, models: Models) -> Mapping[str, Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The plugin system: hooks, the specs that they yield, and the manager that finds them."""
+"""The plugin system: hooks, the specs of what they yield, and the manager that finds them."""
 
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.manager import KINDS, PluginManager, PluginRecord

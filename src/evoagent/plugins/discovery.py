@@ -1,4 +1,4 @@
-"""Finding plugins and judging what they yield, so that a broken one costs nobody else anything."""
+"""Finding plugins, so that a broken one costs nobody else anything."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
-from typing import Any, get_args
 
 import pluggy
-from pydantic import BaseModel
 
-from evoagent.config import ROLE_NAME
-from evoagent.failures import explain, shown
-from evoagent.models.requests import Verb
+from evoagent.failures import explain
 from evoagent.plugins.hookspecs import PROJECT
 from evoagent.plugins.specs import (
-    API_VERSION,
     EngineSpec,
     ExporterSpec,
     OperatorSpec,
@@ -47,7 +42,7 @@ SPECS: Mapping[str, type[PluginSpec]] = {
     "evoagent_engines": EngineSpec,
     "evoagent_exporters": ExporterSpec,
 }
-"""The hooks that yield specs, and the type that each yields."""
+"""The hooks that yield plugins, and the type of their specs."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,16 +50,10 @@ OWN = "project"
 """Stands for the distribution of a project's own plugins, which are in none."""
 
 SLOW_IMPORT_SECONDS = 3.0
-MAX_PARENTS = 16
-MAX_EVOLUTIONS = 64
-MAX_FAMILY = 32
 
 _lock = threading.Lock()
 _printing = 0  # how many have sent standard output elsewhere
 _stdout = sys.stdout
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NEED = re.compile(rf"(?!corpora\.){ROLE_NAME}\.({'|'.join(get_args(Verb))})|corpora\.[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,71 +190,6 @@ def hook_problems(hooks: pluggy.PluginManager, plugin: object) -> list[str]:
     if not implemented and not problems:
         problems.append(f"it implements no hook; expected one of {', '.join(known)}")
     return problems
-
-
-def spec_problem(spec: object, expected: type[PluginSpec]) -> str | None:
-    """Why `spec` cannot be used as an `expected`; None if it can."""
-    if not isinstance(spec, expected):
-        return f"yielded {article(type(spec).__name__)}, expected {article(expected.__name__)}"
-    if spec.api_version != API_VERSION:
-        return f"made for plugin API {shown(spec.api_version)}, this evoagent has {API_VERSION}"
-    # A dataclass does not check its types.
-    name, factory, summary, config = (_untyped(part) for part in (spec.name, spec.factory, spec.summary, spec.config))
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        return f"found name {shown(name)}, expected lower-case letters, digits, `_` and `-`"
-    if not callable(factory):
-        return f"found factory {shown(factory)}, expected a callable"
-    if not isinstance(summary, str):
-        return f"found summary {shown(summary)}, expected a text"
-    if config is not None and not (isinstance(config, type) and issubclass(config, BaseModel)):
-        return f"found config {shown(config)}, expected a pydantic model class"
-    problem = _particular_problem(spec)
-    if problem is not None:
-        return problem
-    return _need_problem(spec.needs)
-
-
-def _particular_problem(spec: PluginSpec) -> str | None:
-    """What is wrong with the fields that only specs of one kind have."""
-    if isinstance(spec, OperatorSpec):
-        parents, family = _untyped(spec.parents), _untyped(spec.family)
-        if isinstance(parents, bool) or not isinstance(parents, int) or not 1 <= parents <= MAX_PARENTS:
-            return f"found parents {shown(parents)}, expected a whole number from 1 to {MAX_PARENTS}"
-        most = _untyped(spec.evolutions)
-        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MAX_EVOLUTIONS:
-            return f"found evolutions {shown(most)}, expected a whole number from 1 to {MAX_EVOLUTIONS}"
-        if not isinstance(family, str) or not _NAME.fullmatch(family) or len(family) > MAX_FAMILY:
-            return f"found family {shown(family)}, expected a short name such as 'depth' or 'breadth'"
-        exempt = _untyped(spec.exempt)
-        if not isinstance(exempt, tuple) or not all(isinstance(rule, str) for rule in exempt):
-            return f"found exempt {shown(exempt)}, expected a tuple of names of rules"
-    if isinstance(spec, RuleSpec) and _untyped(spec.looks_at) not in ("instruction", "response", "population"):
-        return f"found looks_at {shown(spec.looks_at)}, expected 'instruction', 'response' or 'population'"
-    if isinstance(spec, EngineSpec) and (unknown := _unknown_verbs(spec.verbs)):
-        return f"found {unknown} in verbs, expected a set of 'generate', 'loss', 'embed' and 'choose'"
-    if isinstance(spec, ExporterSpec) and not re.fullmatch(r"\.[A-Za-z0-9_.-]{1,20}", str(_untyped(spec.suffix))):
-        return f"found suffix {shown(spec.suffix)}, expected one such as '.jsonl'"
-    return None
-
-
-def _unknown_verbs(verbs: Any) -> str:
-    if isinstance(verbs, str) or not isinstance(verbs, Iterable):
-        return shown(verbs)
-    return ", ".join(shown(verb) for verb in verbs if verb not in get_args(Verb))
-
-
-def _untyped(value: Any) -> Any:
-    return value
-
-
-def _need_problem(needs: Any) -> str | None:
-    if not isinstance(needs, Iterable) or isinstance(needs, str):
-        return f"found needs {shown(needs)}, expected a tuple of texts such as 'scorer.loss'"
-    for need in needs:
-        if not isinstance(need, str) or not _NEED.fullmatch(need):
-            expected = "a role and a verb such as 'scorer.loss', or a corpus such as 'corpora.queries'"
-            return f"found {shown(need)} in needs, expected {expected}"
-    return None
 
 
 def describe(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -18,6 +18,14 @@ from evoagent.plugins.specs import (
     SelectorSpec,
 )
 
+if TYPE_CHECKING:
+    from evoagent.models.engines.base import Engine
+    from evoagent.operators.base import Operator
+    from evoagent.operators.optimizer import Optimizer
+    from evoagent.rules.base import PopulationRule, Rule
+    from evoagent.scorers.base import PopulationScorer, Scorer
+    from evoagent.selectors.base import Selector
+
 PROJECT = "evoagent"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -31,73 +39,73 @@ def hookimpl(function: _Function) -> _Function:
 
 
 @_hookspec
-def evoagent_operators() -> Iterable[OperatorSpec]:  # type: ignore[empty-body]
+def evoagent_operators() -> Iterable[type[Operator] | OperatorSpec]:  # type: ignore[empty-body]
     """Yield evolution operators.
 
     ```python
     @evoagent.hookimpl
     def evoagent_operators():
-        yield OperatorSpec(name="haiku", factory=Haiku, summary="asks for the answer as a haiku")
+        yield Haiku
     ```
     """
 
 
 @_hookspec
-def evoagent_scorers() -> Iterable[ScorerSpec]:  # type: ignore[empty-body]
+def evoagent_scorers() -> Iterable[type[Scorer] | type[PopulationScorer] | ScorerSpec]:  # type: ignore[empty-body]
     """Yield scorers.
 
     ```python
     @evoagent.hookimpl
     def evoagent_scorers():
-        yield ScorerSpec(name="words", factory=Words, summary="words of the instruction")
+        yield Words
     ```
     """
 
 
 @_hookspec
-def evoagent_rules() -> Iterable[RuleSpec]:  # type: ignore[empty-body]
+def evoagent_rules() -> Iterable[type[Rule] | type[PopulationRule] | RuleSpec]:  # type: ignore[empty-body]
     """Yield rules that reject candidates.
 
     ```python
     @evoagent.hookimpl
     def evoagent_rules():
-        yield RuleSpec(name="no-urls", factory=NoUrls, looks_at="instruction", summary="rejects links")
+        yield NoUrls
     ```
     """
 
 
 @_hookspec
-def evoagent_selectors() -> Iterable[SelectorSpec]:  # type: ignore[empty-body]
+def evoagent_selectors() -> Iterable[type[Selector] | SelectorSpec]:  # type: ignore[empty-body]
     """Yield selectors.
 
     ```python
     @evoagent.hookimpl
     def evoagent_selectors():
-        yield SelectorSpec(name="shortest", factory=Shortest, config=ShortestConfig, summary="the shortest ones")
+        yield Shortest
     ```
     """
 
 
 @_hookspec
-def evoagent_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
+def evoagent_optimizers() -> Iterable[type[Optimizer] | OptimizerSpec]:  # type: ignore[empty-body]
     """Yield optimizers.
 
     ```python
     @evoagent.hookimpl
     def evoagent_optimizers():
-        yield OptimizerSpec(name="longer", factory=Longer, summary="asks for longer instructions each round")
+        yield Longer
     ```
     """
 
 
 @_hookspec
-def evoagent_engines() -> Iterable[EngineSpec]:  # type: ignore[empty-body]
+def evoagent_engines() -> Iterable[type[Engine] | EngineSpec]:  # type: ignore[empty-body]
     """Yield engines, with the verbs that they really have.
 
     ```python
     @evoagent.hookimpl
     def evoagent_engines():
-        yield EngineSpec(name="echo", factory=Echo, verbs=frozenset({"generate"}), summary="repeats the prompt")
+        yield Echo
     ```
     """
 

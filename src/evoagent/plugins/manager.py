@@ -18,6 +18,7 @@ from evoagent.errors import ConfigError, EvoAgentError, PluginError
 from evoagent.events import Event
 from evoagent.failures import one_line
 from evoagent.plugins import hookspecs
+from evoagent.plugins.declared import declared, spec_problem
 from evoagent.plugins.discovery import (
     DISABLE_VARIABLE,
     OWN,
@@ -29,7 +30,6 @@ from evoagent.plugins.discovery import (
     installed,
     is_disabled,
     modules_of,
-    spec_problem,
     strange_code,
 )
 from evoagent.plugins.made import lacking
@@ -302,19 +302,25 @@ class PluginManager:
         # Each implementation runs by itself: pluggy would end the whole call at the first that raises.
         try:
             specs = implementation.function()
-            if isinstance(specs, PluginSpec) or not isinstance(specs, Iterable):
-                found = article(type(specs).__name__)
-                self._fail(source, f"{hook} returned {found}, expected it to yield specs", kind=expected.kind)
+            if isinstance(specs, (PluginSpec, type)) or not isinstance(specs, Iterable):
+                found = f"class `{specs.__name__}`" if isinstance(specs, type) else article(type(specs).__name__)
+                text = f"{hook} returned {found}, expected it to yield classes or specs"
+                self._fail(source, text, kind=expected.kind)
                 return
-            for spec in specs:
-                self._take(hook, expected, spec, source)
+            for item in specs:
+                self._take(hook, expected, item, source)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self._fail(source, f"{hook} raised {describe(error)}", kind=expected.kind)
 
-    def _take(self, hook: str, expected: type[PluginSpec], spec: Any, source: Source) -> None:
-        problem = spec_problem(spec, expected)
+    def _take(self, hook: str, expected: type[PluginSpec], item: object, source: Source) -> None:
+        try:
+            spec = declared(item, expected)
+        except PluginError as error:
+            self._fail(source, f"{hook}: {error}", kind=expected.kind)
+            return
+        problem = spec_problem(spec)
         if problem is None:
             owner = self._found.get((spec.kind, spec.name))
             if owner is None:
@@ -322,12 +328,8 @@ class PluginManager:
                 self._own(spec.factory, source)
                 return
             problem = f"the name is taken by {spec.kind} `{spec.name}` of {owner.source.label}"
-        name = getattr(spec, "name", None)
-        if isinstance(spec, PluginSpec) and isinstance(name, str):
-            summary = spec.summary if isinstance(spec.summary, str) else ""
-            self._fail(source, problem, name=one_line(name, 80), kind=spec.kind, summary=summary)
-        else:
-            self._fail(source, f"{hook} {problem}", kind=expected.kind)
+        name, summary = (value if isinstance(value, str) else "" for value in (spec.name, spec.summary))
+        self._fail(source, problem, name=one_line(name, 80), kind=spec.kind, summary=summary)
 
     def _fail(self, source: Source, status: str, *, name: str = "", kind: str = "plugin", summary: str = "") -> None:
         name_shown, text = name or source.name, one_line(summary)

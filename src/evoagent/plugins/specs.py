@@ -1,4 +1,4 @@
-"""Typed descriptors that plugin hooks yield: a factory and its parameters' model, so that none imports much."""
+"""Typed descriptors of plugins: read from their classes, or yielded by hooks where a class is heavy to import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-API_VERSION = 1
+from evoagent.models.plugin import API_VERSION
 
 
 def mark(field: FieldInfo, key: str) -> Any:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
+from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Instruction, Verdict
 
 
-class Rule(ABC):
-    """A rule on one candidate at a time; thousands of calls run at once."""
+class Rule(Plugin, ABC):
+    """A rule on one candidate at a time; thousands of calls run at once.
 
-    async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:  # noqa: B027 - optional
+    Attributes:
+        looks_at: the least that it needs: "instruction" rules can spare the responder its work.
+    """
+
+    kind = "rule"
+    looks_at: ClassVar[Literal["instruction", "response"]] = "response"
+
+    async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:
         """Called once a run, before the first verdict, with the run's seeds. Most rules need nothing of it."""
 
     @abstractmethod
@@ -20,8 +29,11 @@ class Rule(ABC):
         """Keep or reject `candidate`, with the figure and the threshold that decided."""
 
 
-class PopulationRule(ABC):
+class PopulationRule(Plugin, ABC):
     """A rule that compares the candidates of a round with each other and with earlier survivors."""
+
+    kind = "rule"
+    looks_at: ClassVar[Literal["population"]] = "population"
 
     @abstractmethod
     async def judge_all(

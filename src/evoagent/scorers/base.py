@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
+from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Score
 
 
-class Scorer(ABC):
-    """Scores one candidate at a time; thousands of calls run at once."""
+class Scorer(Plugin, ABC):
+    """Scores one candidate at a time; thousands of calls run at once.
+
+    Attributes:
+        ascending: small is good: selectors that go by this score choose the small ones, unless told otherwise.
+    """
+
+    kind = "scorer"
+    population: ClassVar[bool] = False
+    ascending: ClassVar[bool] = False
 
     @abstractmethod
     async def score(self, candidate: Candidate, models: Models) -> Score:
         """Return a figure, or None with the reason why there is none."""
 
 
-class PopulationScorer(ABC):
-    """Scores a round's candidates together, for figures that one candidate alone does not have."""
+class PopulationScorer(Plugin, ABC):
+    """Scores a round's candidates together, for figures that one candidate alone does not have.
+
+    Attributes:
+        ascending: as a `Scorer` has it.
+    """
+
+    kind = "scorer"
+    population: ClassVar[bool] = True
+    ascending: ClassVar[bool] = False
 
     @abstractmethod
     async def score_all(

@@ -6,17 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Verdict
 
 
-class Selector(ABC):
+class Selector(Plugin, ABC):
     """Chooses which candidates survive, once the rules have spoken.
 
     Attributes:
         keeps_all: everything survives, whatever it is: then nothing is read only to be kept.
     """
 
+    kind = "selector"
     keeps_all: ClassVar[bool] = False
 
     @abstractmethod
@@ -33,8 +35,10 @@ class Selector(ABC):
         return {}
 
 
-class ResponseSelector(ABC):
+class ResponseSelector(Plugin, ABC):
     """Chooses among several responses to one instruction; thousands of calls run at once."""
+
+    kind = "response-selector"
 
     @abstractmethod
     async def rank(self, answered: Sequence[Candidate], models: Models) -> Sequence[float | None]:

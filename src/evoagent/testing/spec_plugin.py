@@ -1,22 +1,23 @@
-"""A plugin made of specs, for those that are at hand without the hook that yields them."""
+"""A plugin made of classes and specs, for those that are at hand without the hook that yields them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from evoagent.models.plugin import Plugin
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.specs import PluginSpec
 
 
 class SpecPlugin:
-    """Yields `specs` by the hooks of their kinds."""
+    """Yields `items` by the hooks of their kinds."""
 
-    def __init__(self, *specs: PluginSpec) -> None:
-        self._specs = specs
+    def __init__(self, *items: PluginSpec | type[Plugin]) -> None:
+        self._items = items
 
     def _of(self, kind: str) -> Iterator[Any]:
-        return (spec for spec in self._specs if spec.kind == kind)
+        return (item for item in self._items if item.kind == kind)
 
     @hookimpl
     def evoagent_operators(self) -> Iterable[Any]:

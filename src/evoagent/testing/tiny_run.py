@@ -17,17 +17,15 @@ from evoagent.config import ONLY_STAGE, RunConfig
 from evoagent.errors import UserError
 from evoagent.ledger.store import PAGE, Store
 from evoagent.models.engines.scripted import Script, ScriptedEngine
+from evoagent.models.plugin import Plugin
 from evoagent.models.requests import Request, Verb
 from evoagent.models.roles import Style
-from evoagent.operators.base import Operator
-from evoagent.plugins.discovery import installed, is_disabled
+from evoagent.plugins.declared import spec_of
+from evoagent.plugins.discovery import article, installed, is_disabled
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.manager import PluginManager
-from evoagent.plugins.specs import EngineSpec, OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, SelectorSpec
+from evoagent.plugins.specs import EngineSpec, PluginSpec
 from evoagent.records import Candidate, Instruction, Score, Verdict
-from evoagent.rules.base import PopulationRule, Rule
-from evoagent.scorers.base import PopulationScorer, Scorer
-from evoagent.selectors.base import Selector
 from evoagent.session import open_run, run_graph
 from evoagent.testing.seeds import SEEDS
 from evoagent.testing.spec_plugin import SpecPlugin
@@ -35,8 +33,10 @@ from evoagent.testing.spec_plugin import SpecPlugin
 _ENGINE = "scripted-in-memory"
 _R = TypeVar("_R")
 
-Named = str | Mapping[str, Any] | PluginSpec | object
-"""A plugin: its name, `{name: {parameter: value}}`, a spec, or the class or an instance of one."""
+Named = str | Mapping[str, Any] | PluginSpec | type[Plugin] | Plugin
+"""A plugin: its name, `{name: {parameter: value}}`, its class, an instance, or a spec."""
+
+_KINDS = ("operator", "scorer", "rule", "selector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ async def run_in_memory_async(
             manager.add(plugin, name)
         alone = PluginManager()
         alone.add(plugin, name)
-        brought += [spec for kind in _BASES for spec in alone.specs(kind)]
+        brought += [spec for kind in _KINDS for spec in alone.specs(kind)]
 
     def uses(kind: str, named: Sequence[Named], default: list[str]) -> list[Any]:
         own = [spec.name for spec in brought if spec.kind == kind]
@@ -260,14 +260,6 @@ def _is_installed(plugin: object) -> bool:
     return False
 
 
-_BASES: Mapping[str, tuple[type, ...]] = {
-    "operator": (Operator,),
-    "scorer": (Scorer, PopulationScorer),
-    "rule": (Rule, PopulationRule),
-    "selector": (Selector,),
-}
-
-
 def _use(kind: str, item: Named, manager: PluginManager) -> Any:
     """How a configuration names `item`, which is registered if it is no name."""
     if isinstance(item, (str, Mapping)):
@@ -280,18 +272,10 @@ def _use(kind: str, item: Named, manager: PluginManager) -> Any:
 
 
 def _spec(kind: str, item: object) -> PluginSpec:
-    made = item() if isinstance(item, type) else item
-    if not isinstance(made, _BASES[kind]):
-        wanted = " or ".join(base.__name__ for base in _BASES[kind])
-        raise UserError(f"found {item!r:.80}, expected a name, a spec or a {wanted}")
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(made).__name__).lower().strip("_")
-    common: dict[str, Any] = {"name": name, "factory": lambda: made, "summary": "for this run"}
-    match made:
-        case Operator():
-            return OperatorSpec(**common, parents=2 if type(made).combine is not Operator.combine else 1)
-        case Scorer() | PopulationScorer():
-            return ScorerSpec(**common, population=isinstance(made, PopulationScorer))
-        case Rule() | PopulationRule():
-            return RuleSpec(**common, looks_at="population" if isinstance(made, PopulationRule) else "response")
-        case _:
-            return SelectorSpec(**common)
+    cls = item if isinstance(item, type) else type(item)
+    if not issubclass(cls, Plugin) or cls.kind != kind:
+        raise UserError(f"found {item!r:.80}, expected a name, a spec, or the class or an instance of {article(kind)}")
+    given: dict[str, Any] = {} if item is cls else {"factory": lambda: item, "config": None}
+    if not hasattr(cls, "name"):
+        given["name"] = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower().strip("_")
+    return spec_of(cls, **given)

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
 from evoagent import Evolution, Instruction, Models, Operator, append_sentence
 from evoagent_backtranslation.choice import choose, stated, without_stated
-from evoagent_backtranslation.config import BackTranslationConfig
 from evoagent_backtranslation.constraint import Case
 from evoagent_backtranslation.language import is_foreign
+
+Group = Literal["length", "structure", "format", "language", "words", "marks", "case", "ends"]
 
 _MAX_CHARACTERS = 12_000  # of a parent with its response: beyond that, constraints are lost in it
 
 
 class BackTranslation(Operator):
-    """Constraint back-translation (arXiv 2410.24175), with constraints that are found and verified in code."""
+    """adds constraints that the existing response already meets, and keeps the response
 
-    def __init__(self, config: BackTranslationConfig | None = None) -> None:
-        self.config = config or BackTranslationConfig()
+    Constraint back-translation (arXiv 2410.24175), with constraints that are found and verified in code.
+    """
+
+    name = "back-translation"
+    # Both measure by a model what is written and verified in code here, and mistake one constraint in two.
+    exempt = ("not_an_instruction", "relevance")
+
+    class Config(BaseModel):
+        """Parameters of `back-translation`."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        most: int = Field(
+            3, ge=1, le=3, description="Constraints added to one instruction, at most; how many is drawn."
+        )
+        total: int = Field(
+            5, ge=1, description="An instruction that has so many constraints, after some rounds, gets no more."
+        )
+        without: tuple[Group, ...] = Field((), description="Groups of constraints that are not used.")
+
+    config: Config
 
     async def evolve(self, parent: Instruction, models: Models) -> Evolution:
         """Add constraints to `parent` and keep its response. No model is asked."""

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from evoagent import Candidate, Models, PopulationScorer, Score
-from evoagent_diversity.config import LexicalConfig
-from evoagent_diversity.population import sample, text_of
+from evoagent_diversity.population import TextOf, sample, text_of
 
 CHARACTERS = 20_000
 """Of each text; what comes after does not count."""
@@ -75,8 +76,29 @@ def distinct(texts: Iterable[Sequence[str]]) -> tuple[float | None, float | None
 class Lexical(PopulationScorer):
     """MTLD of each candidate's text; high is diverse. Words are runs of letters: not for scripts without spaces."""
 
-    def __init__(self, config: LexicalConfig | None = None) -> None:
-        self.config = config or LexicalConfig()
+    name = "lexical"
+    summary = "MTLD: how many words run on before they repeat; HD-D and distinct-n of the dataset"
+
+    class Config(BaseModel):
+        """Parameters of `lexical`."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        text: TextOf = Field(
+            "instruction", description="What is measured: instructions with their inputs, or responses."
+        )
+        min_words: int = Field(50, ge=2, description="A shorter text has no MTLD; below 50 words it is not stable.")
+        threshold: float = Field(
+            0.72,
+            gt=0,
+            lt=1,
+            description="Type-token ratio at which a segment of MTLD ends; 0.72 by McCarthy and Jarvis.",
+        )
+        sample: int = Field(
+            5000, ge=1, description="The figures are of all survivors up to so many, of a fixed sample of them beyond."
+        )
+
+    config: Config
 
     async def score_all(
         self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal
 
 from evoagent import Candidate
-from evoagent_diversity.config import TextOf
+
+TextOf = Literal["instruction", "response"]
 
 
 def text_of(member: Candidate, which: TextOf) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from evoagent import Candidate, Models, PopulationScorer, Score
-from evoagent_diversity.config import SelfBleuConfig
-from evoagent_diversity.population import by_hash, text_of
+from evoagent_diversity.population import TextOf, by_hash, text_of
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -25,8 +26,30 @@ class SelfBleu(PopulationScorer):
     without the candidate itself. BLEU is sacrebleu's sentence BLEU: exponential smoothing, effective order.
     """
 
-    def __init__(self, config: SelfBleuConfig | None = None) -> None:
-        self.config = config or SelfBleuConfig()
+    name = "self_bleu"
+    summary = "BLEU against the other instructions: low is diverse"
+    ascending = True
+
+    class Config(BaseModel):
+        """Parameters of `self_bleu`."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        text: TextOf = Field(
+            "instruction", description="What is compared: instructions with their inputs, or responses."
+        )
+        sample: int = Field(
+            100,
+            ge=2,
+            le=2000,
+            description="So many other texts are the references; more references give a higher BLEU.",
+        )
+        max_order: int = Field(4, ge=1, le=9, description="Longest n-gram that counts.")
+        tokenize: Literal["13a", "char"] = Field(
+            "13a", description="13a: words, as BLEU is usually reported; char: for scripts without spaces."
+        )
+
+    config: Config
 
     async def score_all(
         self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models

@@ -80,6 +80,10 @@ class Vendi(PopulationScorer):
     they are survivors: the dataset holds both. The value is `Contributions.marginal`. Nothing is sampled.
     """
 
+    name = "vendi"
+    summary = "what an instruction adds to the Vendi score, the effective number of different ones"
+    needs = ("embedder.embed",)
+
     async def score_all(
         self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
     ) -> list[Score]:

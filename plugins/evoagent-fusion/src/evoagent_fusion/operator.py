@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from evoagent import Evolution, Instruction, Models, Operator, extract
 from evoagent_fusion import plain, tiny
-from evoagent_fusion.config import FusionConfig
 from evoagent_fusion.links import form, is_formal, is_tied, tie
 from evoagent_fusion.words import kept_share, only_joined
 
@@ -13,10 +14,37 @@ _MAX_CHARACTERS = 6000  # of a parent: longer ones are documents, and leave no r
 
 
 class Fusion(Operator):
-    """Merges two parents, in the style that suits the evolver."""
+    """merges two instructions into one that needs both
 
-    def __init__(self, config: FusionConfig | None = None) -> None:
-        self.config = config or FusionConfig()
+    It does so in the style that suits the evolver.
+    """
+
+    name = "fusion"
+    needs = ("evolver.generate",)
+    parents = 2
+    family = "breadth"  # half of what comes out is about something else than the first parent
+    exempt = ("not_an_instruction",)  # it knows instructions, and not the sentences that tie two of them together
+
+    class Config(BaseModel):
+        """Parameters of `fusion`."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        min_share: float = Field(
+            0.2,
+            ge=0,
+            le=1,
+            description="`evolver.style: plain` only, in which a model of 1.5 billion parameters hardly ever merges "
+            "two tasks; `style: examples` works better. Share of a parent's own words of content that the fused "
+            "instruction must still have; with fewer that parent is lost.",
+        )
+        max_topic_words: int = Field(
+            8,
+            ge=1,
+            description="`evolver.style: examples` only: with more words than this, a topic is none but a whole task.",
+        )
+
+    config: Config
 
     async def combine(self, parents: tuple[Instruction, ...], models: Models) -> Evolution:
         """Merge the first two of `parents`; raises as `Role.generate` does."""

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from evoagent import Candidate, ConfigError, Models, RequestError, Selector, Ver
 from evoagent_map_elites.archive import Elites, Place, Standing
 from evoagent_map_elites.config import GridConfig, MapElitesConfig, MapElitesTopicsConfig
 from evoagent_map_elites.topics import lead, nearest
-
-if TYPE_CHECKING:
-    pass
 
 IN_FLIGHT = 1024
 """Texts asked of the embedder at once."""
@@ -45,10 +41,7 @@ class GridSelector(Selector):
     one cell only the best survive; of equals the one with the lower id.
     """
 
-    rule = "map-elites"
-
-    def __init__(self, config: GridConfig) -> None:
-        self.grid = config
+    config: GridConfig
 
     @abstractmethod
     async def embed(self, pool: Sequence[Candidate], models: Models) -> Vectors:
@@ -81,7 +74,7 @@ class GridSelector(Selector):
         places, _, layout = self._place(survivors, vectors)
         if not layout.rows:
             return {"coverage": 0.0, "qd_score": 0.0, "elites": 0.0}
-        elites = Elites(layout.rows, self.grid)
+        elites = Elites(layout.rows, self.config)
         elites.add_all(places, _best_first(survivors, {number: place.objective for number, place in places.items()}))
         figures = elites.figures()
         return figures | {"best": self._sign * figures["best"]} if "best" in figures else figures
@@ -94,13 +87,13 @@ class GridSelector(Selector):
         order = _best_first(pool, {number: place.objective for number, place in places.items()})
         standings: Mapping[int, Standing] = {}
         if places:
-            elites = Elites(layout.rows, self.grid)
+            elites = Elites(layout.rows, self.config)
             elites.add_all(places, [number for number in order if number < len(survivors)])
             standings = elites.add_all(places, [number for number in order if number >= len(survivors)])
         return [
             self._decide(standings[number], places[number], pool)
             if number in standings
-            else Verdict(self.grid.missing == "keep", self.rule, detail=reasons[number])
+            else Verdict(self.config.missing == "keep", self.name, detail=reasons[number])
             for number in range(len(survivors), len(pool))
         ]
 
@@ -109,22 +102,22 @@ class GridSelector(Selector):
 
         figure = self._sign * place.objective
         if standing.rival is None or standing.threshold is None:
-            return Verdict(True, self.rule, figure, detail=f"new in cell {standing.cell}")
+            return Verdict(True, self.name, figure, detail=f"new in cell {standing.cell}")
         threshold, rival = self._sign * standing.threshold, pool[standing.rival].id
         if standing.status == AddStatus.NOT_ADDED:
             better = "a better one" if standing.threshold > place.objective else "one as good"
             detail = f"cell {standing.cell} is held by {better}, {rival}"
-            return Verdict(False, self.rule, figure, threshold, detail)
-        return Verdict(True, self.rule, figure, threshold, f"better than {rival} in cell {standing.cell}")
+            return Verdict(False, self.name, figure, threshold, detail)
+        return Verdict(True, self.name, figure, threshold, f"better than {rival} in cell {standing.cell}")
 
     def _place(self, pool: Sequence[Candidate], vectors: Vectors) -> tuple[dict[int, Place], dict[int, str], Layout]:
         """Places of those members that have one, by number, and why the others have none."""
         scored: dict[int, tuple[float, float]] = {}
         reasons: dict[int, str] = {}
         for number, member in enumerate(pool):
-            objective, difficulty = (_value(member, name) for name in (self.grid.objective, self.grid.difficulty))
+            objective, difficulty = (_value(member, name) for name in (self.config.objective, self.config.difficulty))
             if objective is None or difficulty is None:
-                reasons[number] = _why(member, self.grid.objective if objective is None else self.grid.difficulty)
+                reasons[number] = _why(member, self.config.objective if objective is None else self.config.difficulty)
             else:
                 scored[number] = (self._sign * objective, difficulty)
 
@@ -141,15 +134,18 @@ class GridSelector(Selector):
 
     @property
     def _sign(self) -> float:
-        return 1.0 if self.grid.direction == "descending" else -1.0
+        return 1.0 if self.config.direction == "descending" else -1.0
 
 
 class MapElites(GridSelector):
-    """Rows are operators, or their families."""
+    """the best of each operator at each difficulty (MAP-Elites)
 
-    def __init__(self, config: MapElitesConfig | None = None) -> None:
-        self.config = config or MapElitesConfig()
-        super().__init__(self.config)
+    Rows are operators, or their families.
+    """
+
+    name = "map-elites"
+    Config = MapElitesConfig
+    config: MapElitesConfig
 
     async def embed(self, pool: Sequence[Candidate], models: Models) -> Vectors:
         """None are needed."""
@@ -168,17 +164,17 @@ class MapElites(GridSelector):
 
 
 class MapElitesTopics(GridSelector):
-    """Rows are topics: of given texts, or of the first instructions that were unlike all before them.
+    """the best of each topic at each difficulty (MAP-Elites)
 
-    A founder of a topic is the first in its cell and so survives: founders are found again among the survivors, in the
-    same order (by round, then the best first), by any process that goes on with the run.
+    Rows are topics: of given texts, or of the first instructions that were unlike all before them. A founder of a
+    topic is the first in its cell and so survives: founders are found again among the survivors, in the same order (by
+    round, then the best first), by any process that goes on with the run.
     """
 
-    rule = "map-elites-topics"
-
-    def __init__(self, config: MapElitesTopicsConfig | None = None) -> None:
-        self.config = config or MapElitesTopicsConfig()
-        super().__init__(self.config)
+    name = "map-elites-topics"
+    needs = ("embedder.embed",)
+    Config = MapElitesTopicsConfig
+    config: MapElitesTopicsConfig
 
     async def embed(self, pool: Sequence[Candidate], models: Models) -> Vectors:
         """Vectors of all instructions with their inputs, and of the centroids."""
@@ -225,7 +221,7 @@ class MapElitesTopics(GridSelector):
         for text in self.config.centroids or ():
             vector = vectors[text]
             if isinstance(vector, str):
-                raise ConfigError(f"{self.rule}: the centroid {_label(text)!r} has {vector}")
+                raise ConfigError(f"{self.name}: the centroid {_label(text)!r} has {vector}")
             rows.append(vector)
         return np.stack(rows)
 

@@ -41,7 +41,7 @@ class Case:
 
 
 def cases(spec: PluginSpec) -> list[Case]:
-    """Every call to make of an operator, a scorer, a rule or a selector."""
+    """Every call to make of an operator, a scorer, a rule or a selector; of others none is made."""
     if isinstance(spec, OperatorSpec):
         return _operator_cases(spec)
     if isinstance(spec, ScorerSpec):
@@ -49,7 +49,7 @@ def cases(spec: PluginSpec) -> list[Case]:
     if isinstance(spec, RuleSpec):
         whole = spec.looks_at == "population"
         return _population_cases("judge_all", _verdicts_flaw) if whole else _single_cases("judge", verdict_flaw)
-    return _population_cases("select", _verdicts_flaw)
+    return _population_cases("select", _verdicts_flaw) if spec.kind == "selector" else []
 
 
 def _operator_cases(spec: OperatorSpec) -> list[Case]:
@@ -172,7 +172,7 @@ def evolution_flaw(value: Any, most: int = 1) -> str | None:
     """What is wrong with an operator's result: an evolution or, where `most` allows it, a list of them."""
     if most > 1 and isinstance(value, (list, tuple)):
         if len(value) > most:
-            return f"found {len(value)} evolutions, expected the {most} of its spec at the most"
+            return f"found {len(value)} evolutions, expected at most {most}, its `evolutions`"
         return next((flaw for item in value if (flaw := evolution_flaw(item))), None)
     if not isinstance(value, Evolution):
         return _instead(value, "an Evolution")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from evoagent.models.plugin import Plugin
 from evoagent.plugins import builtins
 from evoagent.plugins.discovery import Source, describe
 from evoagent.plugins.manager import KINDS, PluginManager
@@ -40,7 +41,7 @@ def check_plugin(
     such as a runaway regular expression, cannot be: `evoagent plugins check` ends the process that it checks in.
 
     Args:
-        plugin: a module or an object with hooks, a module's name, a spec, or several specs.
+        plugin: a module or an object with hooks, a module's name, a plugin's class or its spec, or several of these.
         params: parameters to check a plugin with, by its name; by default its example, or its defaults.
         model: has engines started with this model, and answer.
         limit: seconds for one call.
@@ -110,12 +111,15 @@ def _hooked(plugin: object) -> tuple[object, str]:
     """An object with hooks, and what to call it."""
     if isinstance(plugin, str):
         plugin = importlib.import_module(plugin)
-    if isinstance(plugin, PluginSpec):
-        return SpecPlugin(plugin), place(plugin)
-    if isinstance(plugin, Sequence) and plugin and all(isinstance(item, PluginSpec) for item in plugin):
-        return SpecPlugin(*plugin), "the specs"
+    items = plugin if isinstance(plugin, Sequence) else [plugin]
+    if items and all(map(_is_plugin, items)):
+        return SpecPlugin(*items), ", ".join(map(place, items))
     name = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__name__
     return plugin, name
+
+
+def _is_plugin(item: object) -> bool:
+    return isinstance(item, PluginSpec) or (isinstance(item, type) and issubclass(item, Plugin))
 
 
 def _registered(plugin: object, where: str) -> tuple[PluginManager, list[Finding]]:

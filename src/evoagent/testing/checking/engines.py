@@ -83,7 +83,7 @@ def _declaration_flaw(engine: Any, verbs: frozenset[str]) -> str | None:
     if not verbs or not verbs <= _VERBS:
         return f"found verbs {sorted(verbs)}, expected some of {', '.join(sorted(_VERBS))}"
     if engine.capabilities != verbs:
-        return f"its capabilities are {sorted(engine.capabilities)}, but its spec says {sorted(verbs)}"
+        return f"its capabilities are {sorted(engine.capabilities)}, but {sorted(verbs)} are declared"
     if not engine.identity.strip():
         return "has no identity: give model, revision and precision, for answers are kept under it"
     if not isinstance(getattr(engine, "lanes", None), dict) or not set(engine.lanes) >= verbs:

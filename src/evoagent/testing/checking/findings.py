@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from evoagent.models.plugin import Plugin
 from evoagent.plugins.specs import PluginSpec
 
 Severity = Literal["ok", "note", "error"]
@@ -31,6 +32,6 @@ class Finding:
         return f"{label:<7} {self.what:<15} {self.where}" + (f": {self.message}" if self.message else "")
 
 
-def place(spec: PluginSpec) -> str:
-    """How findings call the plugin of `spec`."""
-    return f"{spec.kind} `{spec.name}`"
+def place(item: PluginSpec | type[Plugin]) -> str:
+    """How findings call the plugin of a spec or a class."""
+    return f"{item.kind} `{getattr(item, 'name', None) or getattr(item, '__name__', '')}`"

@@ -1,4 +1,4 @@
-"""What can be told of a spec without calling its plugin: its texts, its parameters, what its factory makes."""
+"""What can be told of a plugin without calling it: its texts, its parameters, and that it can be made."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def _checked(what: str, spec: PluginSpec, check: Callable[[Any], Iterator[tuple[
 
 def _summary(spec: PluginSpec) -> Iterator[tuple[Severity, str]]:
     if not spec.summary.strip():
-        yield "error", "there is none: give a line for `evoagent plugins list`"
+        yield (
+            "error",
+            "there is none: give the class a docstring, whose first line is listed, or `summary`",
+        )
     elif "\n" in spec.summary.strip():
         yield "error", "has several lines, expected one"
     elif len(spec.summary) > SUMMARY_CHARACTERS:
