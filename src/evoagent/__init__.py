@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ExporterSpec,
         OperatorSpec,
         OptimizerSpec,
+        ResponseSelectorSpec,
         RuleSpec,
         ScorerSpec,
         SelectorSpec,
@@ -54,14 +55,14 @@ if TYPE_CHECKING:
     from evoagent.runs.scores import ascore, score
     from evoagent.scorers.base import PopulationScorer, Scorer
     from evoagent.scoring import Scored
-    from evoagent.selectors.base import Selector
+    from evoagent.selectors.base import ResponseSelector, Selector
 
     __version__: str
 
 _NAMES = {
     "evoagent.config": ("RunConfig",),
     "evoagent.rules.base": ("PopulationRule", "Rule"),
-    "evoagent.selectors.base": ("Selector",),
+    "evoagent.selectors.base": ("ResponseSelector", "Selector"),
     "evoagent.errors": (
         "ConfigError",
         "DataError",
@@ -97,6 +98,7 @@ _NAMES = {
         "ExporterSpec",
         "OperatorSpec",
         "OptimizerSpec",
+        "ResponseSelectorSpec",
         "ScorerSpec",
         "SelectorSpec",
     ),
@@ -141,6 +143,8 @@ __all__ = [
     "PopulationRule",
     "PopulationScorer",
     "RequestError",
+    "ResponseSelector",
+    "ResponseSelectorSpec",
     "Rule",
     "RuleSpec",
     "Run",

@@ -205,7 +205,7 @@ class CriticConfig(Strict):
 
     scorers: list[Use] = Field(default_factory=list)
     screen: bool = True
-    responses: int = Field(1, ge=1, le=64)
+    responses: int = Field(1, ge=0, le=64)
     response_selector: Use = PluginUse(name="first")
 
 

@@ -123,7 +123,8 @@ class Reader:
 
     def _type(self, command: str, **environment: str) -> str:
         """Run `command` and return what it prints."""
-        typed = re.sub(r"\bevoagent run [\w./-]+", lambda run: run[0] + SCRIPTED, command)
+        typed = re.sub(r"\bevoagent run quickstart", lambda run: run[0] + SCRIPTED, command)
+        typed = re.sub(r"\bevoagent run [\w./-]+\.yaml", lambda run: run[0] + _scripted(self.project, run[0]), typed)
         typed = re.sub(
             r"\bpip install (?!-)",
             f"pip install --quiet --no-deps --no-index --no-build-isolation --target '{self.site}' --upgrade ",
@@ -149,6 +150,17 @@ class Reader:
             whole[key] = {**whole[key], **value} if isinstance(value, Mapping) else value
         (self.project / "_example.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
         self._type("evoagent validate _example.yaml", PYTHONPATH=f"{self.project}{os.pathsep}{self.site}")
+
+
+def _scripted(folder: Path, command: str) -> str:
+    """The overrides by which every model that the configuration of `command` names answers from a script."""
+    values = yaml.safe_load((folder / command.split()[-1]).read_text(encoding="utf-8"))
+    roles = [name for name, model in values["models"].items() if "engine" in model]
+    plain = []
+    for number in range(len(values.get("stages", ()))):
+        # What a script says is no instruction, so that no rule is asked whether it is one.
+        plain += [f"stages.{number}.evolver.style=plain", f"'stages.{number}.eliminator.rules=[extracted, truncated]'"]
+    return "".join(f" --set {change}" for change in (*(f"models.{role}.engine=scripted" for role in roles), *plain))
 
 
 def _expect(shown: list[str], printed: str, command: str) -> None:

@@ -88,7 +88,9 @@ async def _criticise(stored: StoredCandidate, context: EvolutionContext, screeni
     if stored.brings_response:
         answered, responder = [candidate], stored.responder
     else:
-        answered, responder = await _answer(candidate, models, context), context.dispatcher.identity("responder")
+        answered = await _answer(candidate, models, context)
+        responder = context.dispatcher.identity("responder") if answered else None
+        answered = answered or [candidate]  # nobody is asked for a response
     scored = [await _score(item, models, context) for item in answered]
     ranks = await rank(scored, models, context)
     best = max(range(len(scored)), key=lambda number: (-math.inf if ranks[number] is None else ranks[number], -number))
