@@ -42,6 +42,10 @@ class Vectors:
     def __getitem__(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
         return self._read(np.arange(len(self))[rows])
 
+    def at(self, rows: NDArray[np.intp]) -> Vectors:
+        """The vectors of these members, without reading them; `failed` is left behind."""
+        return Vectors((len(rows), self.shape[1]), lambda numbers: self._read(rows[numbers]))
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         found = self[:]
         return found if dtype is None else found.astype(dtype, copy=False)
