@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from evoagent.errors import LedgerError, RequestError
 from evoagent.ledger.database import Database
+from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.rows import Critique, NewCandidate
 from evoagent.ledger.store import PAGE, Store
@@ -92,6 +93,7 @@ def fill(store: Store, seeds: int, rounds: int = 2) -> list[list[Candidate]]:
             made[-1] += page
         if round < rounds:
             store.finish_round(RUN, round, {each.id: Verdict(True) for each in made[-1]})
+            store.replace(RUN, round, ReplaceParents())
             parents = store.population(RUN, round + 1, 0, seeds)
     return made
 
@@ -248,14 +250,14 @@ async def test_duplicates_are_found_by_the_index(monkeypatch: pytest.MonkeyPatch
 async def test_no_list_of_all_members_is_made(
     store: Store, dispatcher: Dispatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = [member.instruction for round in fill(store, 3000) for member in round]
+    texts = [member.instruction for round in fill(store, 5000) for member in round]
     file = VectorFile(tmp_path / f"vectors-{content_id(dispatcher.identity('embedder'))}.bin")
     file.append(np.array([text_key(text) for text in texts], dtype=np.uint64), unit(len(texts), 3))
     del texts
     models, run = Models(dispatcher), RunPopulations(store, RUN, tmp_path, dispatcher)
-    monkeypatch.setattr(neighbours, "BLOCK", 2**18)
+    monkeypatch.setattr(neighbours, "BLOCK", 2**17)
     for module in (near_duplicate, embedding_diversity):
-        monkeypatch.setattr(module, "QUERIES", 256)
+        monkeypatch.setattr(module, "QUERIES", 128)
 
     tracemalloc.start()
     candidates, survivors = await run.undecided(2), await run.survivors()
@@ -272,6 +274,6 @@ async def test_no_list_of_all_members_is_made(
     listed = [member async for member in candidates] + [member async for member in survivors]
     as_list = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert given > 3000
-    assert len(listed) == 6000
-    assert peak < as_list / 3
+    assert given > 5000
+    assert len(listed) == 10_000
+    assert peak < as_list / 2

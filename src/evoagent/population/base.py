@@ -51,6 +51,13 @@ class Vectors:
         return found if dtype is None else found.astype(dtype, copy=False)
 
 
+def numbers(keep: ArrayLike, count: int) -> NDArray[np.intp]:
+    """The numbers that a mask of shape (count,), or an array of numbers, picks."""
+    picked = np.asarray(keep)
+    found: NDArray[np.intp] = np.arange(count)[picked if picked.dtype == np.bool_ else picked.astype(np.intp)]
+    return found
+
+
 class Population(ABC):
     """Members of a run, in order of round and position, to be read only.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evoagent.models.roles import Models
-from evoagent.population.base import Population, Text, Vectors
+from evoagent.population.base import Population, Text, Vectors, numbers
 from evoagent.population.ragged import Ragged
 from evoagent.records import Candidate
 from evoagent.vectors import embed_units
@@ -49,8 +49,7 @@ class Listed(Population):
 
     def where(self, keep: ArrayLike) -> Population:
         """A shorter list."""
-        numbers = np.arange(len(self))[np.asarray(keep)] if len(self) else []
-        return Listed([self._members[number] for number in numbers])
+        return Listed([self._members[number] for number in numbers(keep, len(self)).tolist()])
 
     def __add__(self, other: Population) -> Population:
         if not isinstance(other, Listed):

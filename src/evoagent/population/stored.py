@@ -15,7 +15,7 @@ from evoagent.ledger.vector_file import VectorFile
 from evoagent.ledger.views import Views, text_key
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models
-from evoagent.population.base import Population, Text, Vectors
+from evoagent.population.base import Population, Text, Vectors, numbers
 from evoagent.population.ragged import Ragged
 from evoagent.records import Candidate, content_id
 from evoagent.vectors import IN_FLIGHT, embed_units
@@ -114,7 +114,7 @@ class Stored(Population):
 
     def where(self, keep: ArrayLike) -> Population:
         """Fewer ids."""
-        return Stored(self._run, self._ids[np.asarray(keep)] if len(self) else self._ids)
+        return Stored(self._run, self._ids[numbers(keep, len(self))])
 
     def __add__(self, other: Population) -> Population:
         if not isinstance(other, Stored) or other._run is not self._run:

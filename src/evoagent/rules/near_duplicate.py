@@ -50,7 +50,8 @@ class NearDuplicate(PopulationRule):
 
     async def judge_all(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Verdict]:
         """The figure is the similarity to the nearest one that is kept."""
-        order = ranked(candidates.ids, await candidates.scores(self.config.by), self.config.direction)
+        values = await candidates.scores(self.config.by)
+        order = await asyncio.to_thread(ranked, candidates.ids, values, self.config.direction)
         members = survivors + candidates
         vectors = await members.vectors(models)
         lines = await ancestors(candidates, survivors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -112,7 +113,7 @@ class Top(Selector):
         eligible = ~np.isnan(values)
         if config.drop_above is not None:
             eligible &= values <= config.drop_above
-        order = ranked(candidates.ids, values, config.direction)
+        order = await asyncio.to_thread(ranked, candidates.ids, values, config.direction)
         best = order[eligible[order]][:places]
         chosen = np.zeros(len(values), dtype=np.bool_)
         chosen[best] = True
