@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         ScorerSpec,
         SelectorSpec,
     )
+    from evoagent.population.base import Population, Vectors
     from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
     from evoagent.rules.base import PopulationRule, Rule
     from evoagent.runs.api import Run, arun, run
@@ -102,6 +103,7 @@ _NAMES = {
         "ScorerSpec",
         "SelectorSpec",
     ),
+    "evoagent.population.base": ("Population", "Vectors"),
     "evoagent.records": ("Candidate", "Evolution", "Instruction", "Score", "Verdict"),
     "evoagent.runs.api": ("Run", "arun", "run"),
     "evoagent.runs.scores": ("ascore", "score"),
@@ -140,6 +142,7 @@ __all__ = [
     "Optimizer",
     "OptimizerSpec",
     "PluginError",
+    "Population",
     "PopulationRule",
     "PopulationScorer",
     "RequestError",
@@ -157,6 +160,7 @@ __all__ = [
     "SelectorSpec",
     "TransientError",
     "UserError",
+    "Vectors",
     "Verdict",
     "__version__",
     "append_sentence",

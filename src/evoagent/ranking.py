@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from evoagent.population.base import Population
 from evoagent.records import Candidate
 
 Direction = Literal["descending", "ascending"]
@@ -16,12 +19,18 @@ def value_of(candidate: Candidate, by: str) -> float | None:
     return None if score is None else score.value
 
 
-def ranked(candidates: Sequence[Candidate], by: str, direction: Direction) -> list[int]:
-    """Positions of `candidates`, best first; those without a score last; equals in the order of their ids."""
+def ranked(ids: NDArray[np.str_], values: NDArray[np.float64], direction: Direction) -> NDArray[np.intp]:
+    """Numbers of the members, best value first; those without (NaN) last; equals in the order of their ids."""
+    missing = np.isnan(values)
+    signed = np.where(missing, 0.0, values if direction == "ascending" else -values)
+    order: NDArray[np.intp] = np.lexsort((ids, signed, missing))  # the last key weighs most
+    return order
 
-    def key(number: int) -> tuple[bool, float, str]:
-        value = value_of(candidates[number], by)
-        signed = 0.0 if value is None else value if direction == "ascending" else -value
-        return value is None, signed, candidates[number].id
 
-    return sorted(range(len(candidates)), key=key)
+async def why_missing(members: Population, by: str, numbers: NDArray[np.intp]) -> dict[int, str]:
+    """Why the members of these numbers have no score `by`, by number."""
+    found = {}
+    for number, member in zip(numbers.tolist(), await members.rows(numbers), strict=True):
+        score = member.scores.get(by)
+        found[number] = score.reason if score is not None and score.reason else "it was not scored"
+    return found

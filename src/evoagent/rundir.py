@@ -61,7 +61,8 @@ def own_files(directory: Path) -> list[Path]:
     """What a run writes, and goes on from."""
     ledger = [LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"]
     dataset = [f"dataset/{name}" for name in ("train.jsonl", "train.parquet", "README.md")]
-    return [directory / name for name in (*ledger, EVENTS, "config.yaml", "seeds.jsonl", ".lock", *dataset)]
+    names = (*ledger, EVENTS, "config.yaml", "seeds.jsonl", ".lock", *dataset)
+    return [*(directory / name for name in names), *directory.glob("vectors-*.bin")]
 
 
 def check_output(out: Path, *inputs: Path) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ from evoagent.ledger.request_log import RequestLog
 from evoagent.models.calls import PLUGIN_SECONDS
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models, Scope
-from evoagent.nodes.scores import score, score_all
+from evoagent.nodes.population import score_all
+from evoagent.nodes.scores import score
 from evoagent.plugins.loading import load_scorer
 from evoagent.plugins.manager import PluginManager
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Instruction, Score
 from evoagent.session import bind, check_capabilities, load_models
 from evoagent.state import LoadedScorer
@@ -151,12 +153,13 @@ async def _population(
     wanted = [scorer for scorer in scorers if scorer.population]
     if not wanted:
         return {}
-    candidates = [row.candidate for row in _rows(data, form) if row.candidate is not None]
-    found: dict[str, dict[str, Score]] = {candidate.id: {} for candidate in candidates}
+    candidates = Population.of(row.candidate for row in _rows(data, form) if row.candidate is not None)
+    found: dict[str, dict[str, Score]] = {id: {} for id in candidates.ids.tolist()}
+    nobody, models = Population.of([]), Models(dispatcher, Scope())
     for scorer in wanted:
-        scores = await score_all(scorer, candidates, [], Models(dispatcher, Scope()), dispatcher, failures)
-        for candidate, item in zip(candidates, scores, strict=True):
-            found[candidate.id][scorer.name] = item
+        scores = await score_all(scorer, candidates, nobody, models, dispatcher, failures)
+        for by_name, item in zip(found.values(), chain.from_iterable(scores), strict=True):
+            by_name[scorer.name] = item
     return found
 
 

@@ -26,6 +26,7 @@ from evoagent.models.pools import NOTHING, Rows, Sources
 from evoagent.models.roles import Models
 from evoagent.operators.base import Operator
 from evoagent.operators.optimizer import Optimizer
+from evoagent.population.stored import RunPopulations
 from evoagent.rules.base import PopulationRule, Rule
 from evoagent.scorers.base import PopulationScorer, Scorer
 from evoagent.selectors.base import ResponseSelector, Selector
@@ -231,6 +232,7 @@ class EvolutionContext:
     _start: tuple[int, float] = (0, 0.0)
     _saved_seconds: float = 0.0
     _prepared: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _populations: RunPopulations | None = None
 
     def __post_init__(self) -> None:
         self.stage = self.stages[0]
@@ -283,6 +285,13 @@ class EvolutionContext:
     def models_with(self, pool: Rows) -> Models:
         """As `models`, with members of the population to draw from."""
         return Models(self.dispatcher, sources=Sources(pool, self.corpora))
+
+    @property
+    def populations(self) -> RunPopulations:
+        """The run's candidates and survivors, as plugins see them."""
+        if self._populations is None:
+            self._populations = RunPopulations(self.store, self.run_id, self.directory, self.dispatcher)
+        return self._populations
 
     async def save_seconds(self) -> None:
         """Write the time spent so far, so that a budget of minutes outlives a killed process."""

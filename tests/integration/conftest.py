@@ -16,6 +16,7 @@ from evoagent import (
     Models,
     Operator,
     OperatorSpec,
+    Population,
     PopulationScorer,
     Rule,
     RuleSpec,
@@ -98,12 +99,10 @@ class Digits(Scorer):
 class Counted(PopulationScorer):
     """Scores by the place in the round, and measures the dataset."""
 
-    async def score_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Score]:
+    async def score_all(self, candidates: Population, survivors: Population, models: Models) -> list[Score]:
         return [Score(float(number)) for number in range(len(candidates))]
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> dict[str, float]:
+    async def measure(self, survivors: Population, models: Models) -> dict[str, float]:
         return {"size": float(len(survivors)), "nothing": float("nan")}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from evoagent import (
     Models,
     Operator,
     OperatorSpec,
+    Population,
     PopulationScorer,
     Rule,
     RuleSpec,
@@ -68,10 +69,8 @@ class Reads(Scorer):
 class Places(PopulationScorer):
     """Attaches its place among the candidates of the round."""
 
-    async def score_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Score]:
-        assert all(candidate.data["mark"] for candidate in candidates)
+    async def score_all(self, candidates: Population, survivors: Population, models: Models) -> list[Score]:
+        assert all([candidate.data["mark"] async for candidate in candidates])
         return [Score(float(place), data={"place": place}) for place in range(len(candidates))]
 
 

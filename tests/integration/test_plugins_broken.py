@@ -363,7 +363,7 @@ KEEPING = {
 
 ALL = {
     "p-raises": raising, "p-short": lambda c: [Score(1.0)], "p-none": lambda c: None,
-    "p-clears": lambda c: c.clear() or [], "p-mixed": lambda c: [Score(1.0), 2.0, None, Score(4.0)],
+    "p-clears": lambda c: c.ids.sort() or [], "p-mixed": lambda c: [Score(1.0), 2.0, None, Score(4.0)],
 }
 
 def population(action):
@@ -375,13 +375,20 @@ def evoagent_scorers():
         yield ScorerSpec(name=name, factory=scorer(action))
     for name, action in ALL.items():
         yield ScorerSpec(name=name, factory=population(action), population=True)
+    for name, count in {"y-few": 1, "y-many": 9, "y-raises": 0}.items():
+        yield ScorerSpec(name=name, factory=lambda count=count: Yields(count), population=True)
+
+class Yields(PopulationScorer):
+    def __init__(self, count): self.count = count
+    async def score_all(self, candidates, survivors, models):
+        for number in range(self.count or 2): yield Score(float(number))
+        if not self.count: raise ZeroDivisionError("a bug")
 
 class Population(PopulationScorer):
     def __init__(self, action): self.action = action
     async def score_all(self, candidates, survivors, models): return self.action(candidates)
     async def measure(self, survivors, models):
         if self.action is raising: raise RuntimeError("nothing to measure")
-        survivors.clear()
         return {"fine": 1, "nan": math.nan, "big": 10 ** 400, 3: 4, "text": "x", "half \\ud800\\n|": 2.0}
 
 @hookimpl
@@ -408,9 +415,12 @@ def test_scorers_that_raise_or_return_rubbish(
         "s-reason": "\ufffd",
         "s-object": "<object object",
         "p-raises": "scorer `p-raises` of evil-dist 1.2: ZeroDivisionError: a bug",
-        "p-short": "scorer `p-short` of evil-dist 1.2: 1 scores for 4 candidates",
+        "p-short": "scorer `p-short` of evil-dist 1.2: gave 1 scores for 4 candidates",
         "p-none": "scorer `p-none` of evil-dist 1.2: returned None, expected a list of one Score",
-        "p-clears": "scorer `p-clears` of evil-dist 1.2: 0 scores for 4 candidates",
+        "y-few": "scorer `y-few` of evil-dist 1.2: gave 1 scores for 4 candidates",
+        "y-many": "scorer `y-many` of evil-dist 1.2: gave more than one Score for each of 4 candidates",
+        "y-raises": "scorer `y-raises` of evil-dist 1.2: ZeroDivisionError: a bug",
+        "p-clears": "scorer `p-clears` of evil-dist 1.2: ValueError: sort array is read-only",
     }
     found = {"s-details": 1.0, "s-nan-details": 1.0, "s-long": 2.0**70, "s-no-details": 1.0}
     scorers = ["length", *missing, *found, "p-mixed"]
@@ -627,7 +637,6 @@ class Prepared(Rule):
 def rule(action):
     class Rule(PopulationRule):
         async def judge_all(self, candidates, survivors, models):
-            candidates.clear()
             return await action()
     return Rule
 
@@ -702,7 +711,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
             "hangs": ": has waited 1 s",
             "nothing": " returned None, expected a list",
             "cancels": ": the plugin let a cancellation escape",
-            "empty": " returned [] of 0, expected a list of one Verdict for each of 4",
+            "empty": " gave 0 verdicts for 4 candidates",
         }.items()
     },
     **{

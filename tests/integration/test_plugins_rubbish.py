@@ -167,9 +167,8 @@ class Strange:
 
         class All(PopulationScorer):
             async def score_all(self, candidates: Any, survivors: Any, models: Any) -> Any:
-                found = [next(drawn["score"]) for _ in candidates]
-                candidates.clear()
-                return found
+                async for _ in candidates:
+                    yield next(drawn["score"])
 
             async def measure(self, survivors: Any, models: Any) -> Any:
                 return answer(drawn["measure"])
@@ -193,10 +192,7 @@ class Strange:
 
         class Select(Selector):
             async def select(self, candidates: Any, survivors: Any, models: Any) -> Any:
-                found = [next(drawn["verdict"]) for _ in candidates]
-                candidates.clear()
-                survivors.append("one more")
-                return found
+                return [next(drawn["verdict"]) async for _ in candidates]
 
         yield SelectorSpec(name="select", factory=Select)
 

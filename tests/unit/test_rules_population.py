@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evoagent import vectors
+from evoagent.population import neighbours
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Instruction, Score, Verdict
 from evoagent.rules import near_duplicate
 from evoagent.rules.near_duplicate import NearDuplicate, NearDuplicateConfig
@@ -40,7 +41,11 @@ async def judge(
     candidates: Sequence[Candidate], survivors: Sequence[Candidate], angles: dict[str, float], **config: object
 ) -> list[Verdict]:
     rule = NearDuplicate(NearDuplicateConfig(**config))  # type: ignore[arg-type]
-    return await rule.judge_all(candidates, survivors, embedder(angles))  # type: ignore[arg-type]
+    models = embedder(angles)
+    return [
+        found
+        async for found in rule.judge_all(Population.of(candidates), Population.of(survivors), models)  # type: ignore[arg-type]
+    ]
 
 
 async def test_of_two_twins_the_better_is_kept() -> None:
@@ -91,8 +96,8 @@ async def test_blocks_give_what_one_by_one_gives(monkeypatch: pytest.MonkeyPatch
     angles = {str(number): float(angle) for number, angle in enumerate(random.uniform(0, 360, 300))}
     members = [candidate(f"m{name}", name, float(random.integers(5)), f"m{random.integers(60)}") for name in angles]
     survivors, candidates = members[:60], members[60:]
-    monkeypatch.setattr(near_duplicate, "_BLOCK", 7)
-    monkeypatch.setattr(vectors, "BLOCK", 200)
+    monkeypatch.setattr(near_duplicate, "QUERIES", 7)
+    monkeypatch.setattr(neighbours, "BLOCK", 200)
     found = await judge(candidates, survivors, angles, max_similarity=0.999)
 
     def alike(one: Candidate, other: Candidate) -> bool:

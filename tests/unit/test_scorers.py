@@ -17,6 +17,7 @@ from evoagent.ledger.request_log import RequestLog
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.requests import Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest
 from evoagent.models.roles import Models
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Instruction, Score
 from evoagent.scorers.base import Scorer
 from evoagent.scorers.difficulty import Difficulty, DifficultyConfig, parse_rating
@@ -214,11 +215,14 @@ def test_ratings_are_read_strictly(reply: str, rating: float | None) -> None:
     assert parse_rating(reply) == rating
 
 
+async def diversity(candidates: list[Candidate], survivors: list[Candidate], models: Models) -> list[Score]:
+    found = EmbeddingDiversity().score_all(Population.of(candidates), Population.of(survivors), models)
+    return [score async for score in found]
+
+
 async def test_diversity_is_the_distance_to_the_nearest(models: Models, told: Told) -> None:
     told.vectors = {"a": [1, 0], "b": [0.6, 0.8], "old": [0, 1]}
-    found = await EmbeddingDiversity().score_all(
-        [candidate("a", "a"), candidate("b", "b")], [candidate("old", "old")], models
-    )
+    found = await diversity([candidate("a", "a"), candidate("b", "b")], [candidate("old", "old")], models)
     assert [score.value for score in found] == [pytest.approx(0.4), pytest.approx(0.2)]
     assert [score.details["nearest"] for score in found] == ["b", "old"]
 
@@ -229,23 +233,21 @@ async def test_diversity_does_not_compare_with_own_ancestors(models: Models, tol
     parent = candidate("q", "parent", parent=Instruction(id="g", instruction="grandparent"))
     child = candidate("c", "child", parent=Instruction(id="q", instruction="parent"))
     stranger = candidate("s", "stranger")
-    (score,) = await EmbeddingDiversity().score_all([child], [grandparent, parent, stranger], models)
+    (score,) = await diversity([child], [grandparent, parent, stranger], models)
     assert score.value == pytest.approx(1.0)
     assert score.details["nearest"] == "s"
 
 
 async def test_a_lone_candidate_has_no_diversity(models: Models, told: Told) -> None:
     told.vectors = {"a": [1, 0]}
-    (score,) = await EmbeddingDiversity().score_all([candidate("a", "a")], [], models)
+    (score,) = await diversity([candidate("a", "a")], [], models)
     assert missing(score, "no other")
-    assert await EmbeddingDiversity().score_all([], [], models) == []
+    assert await diversity([], [], models) == []
 
 
 async def test_a_text_that_cannot_be_embedded_harms_no_other(models: Models, told: Told) -> None:
     told.vectors = {"a": [1, 0], "b": [0.6, 0.8]}
-    found = await EmbeddingDiversity().score_all(
-        [candidate("a", "a"), candidate("x", "x"), candidate("b", "b")], [], models
-    )
+    found = await diversity([candidate("a", "a"), candidate("x", "x"), candidate("b", "b")], [], models)
     assert found[0].value == found[2].value == pytest.approx(0.4)
     assert missing(found[1], "too long")
 

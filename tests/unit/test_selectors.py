@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from evoagent.models.roles import Models
 from evoagent.plugins.loading import directed
 from evoagent.plugins.manager import PluginManager
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Instruction, Score, Verdict
 from evoagent.selectors.by_score import All, Threshold, ThresholdConfig, Top, TopConfig
 
@@ -32,7 +33,11 @@ def row(*values: float | None) -> list[Candidate]:
 
 
 def chosen(selector: All | Threshold | Top, candidates: list[Candidate]) -> list[Verdict]:
-    return asyncio.run(selector.select(candidates, [], cast(Models, None)))
+    async def select() -> list[Verdict]:
+        found = selector.select(Population.of(candidates), Population.of([]), cast(Models, None))
+        return [verdict async for verdict in found]
+
+    return asyncio.run(select())
 
 
 def kept(selector: All | Threshold | Top, candidates: list[Candidate]) -> list[int]:

@@ -31,6 +31,7 @@ from evoagent import (
     Models,
     Operator,
     OperatorSpec,
+    Population,
     PopulationScorer,
     Rule,
     RuleSpec,
@@ -90,12 +91,10 @@ class Few(Selector):
 
     name = "few"
 
-    async def select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
+    async def select(self, candidates: Population, survivors: Population, models: Models) -> list[Verdict]:
         return [Verdict(place < 2) for place in range(len(candidates))]
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         return {"size": float(len(survivors))}
 
 
@@ -339,13 +338,11 @@ def rule(judge: Callable[..., Any]) -> RuleSpec:
 
 def selector(select: Callable[..., Any], measure: Any = None) -> SelectorSpec:
     class Made(Selector):
-        async def select(
-            self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-        ) -> list[Verdict]:
+        async def select(self, candidates: Population, survivors: Population, models: Models) -> list[Verdict]:
             found: list[Verdict] = select(candidates)
             return found
 
-        async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+        async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
             return {} if measure is None else {"figure": measure}
 
     return SelectorSpec(name="made", factory=Made, summary="made")
@@ -638,7 +635,7 @@ def test_the_check_finds(name: str) -> None:
 
 def test_a_plugin_of_no_base_class_is_checked_with_a_note() -> None:
     class Duck:
-        async def select(self, candidates: Sequence[Candidate], survivors: Any, models: Models) -> list[Verdict]:
+        async def select(self, candidates: Population, survivors: Any, models: Models) -> list[Verdict]:
             return [Verdict(True)] * len(candidates)
 
     found = check_plugin(SelectorSpec(name="duck", factory=Duck, summary="made"))
@@ -770,11 +767,10 @@ def test_faults_of_engines_are_found() -> None:
 
 def test_population_scorers_are_checked_with_whole_rounds() -> None:
     class Best(PopulationScorer):
-        async def score_all(
-            self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-        ) -> list[Score]:
-            longest = max(len(candidate.instruction) for candidate in candidates)
-            return [Score(len(candidate.instruction) / longest) for candidate in candidates]
+        async def score_all(self, candidates: Population, survivors: Population, models: Models) -> list[Score]:
+            lengths = [len(candidate.instruction) async for candidate in candidates]
+            longest = max(lengths)
+            return [Score(length / longest) for length in lengths]
 
     found = errors(ScorerSpec(name="best", factory=Best, population=True, summary="made"))
     assert [item.what for item in found] == ["hostile text"]

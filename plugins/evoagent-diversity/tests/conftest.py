@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evoagent import Candidate, Instruction, RequestError
+from evoagent import Candidate, Instruction, Population, PopulationScorer, RequestError, Score
+from evoagent.testing import collect
 
 PARENT = Instruction(id="p", instruction="Name a colour.", seed_id="p")
 
@@ -42,3 +44,13 @@ class Known:
 @pytest.fixture
 def known() -> Callable[..., Known]:
     return lambda **vectors: Known(Embedder(vectors))
+
+
+async def score_all(
+    scorer: PopulationScorer, candidates: list[Candidate], survivors: list[Candidate], models: Any
+) -> list[Score]:
+    return await collect(scorer.score_all(Population.of(candidates), Population.of(survivors), models))
+
+
+async def measure(scorer: PopulationScorer, survivors: list[Candidate], models: Any) -> dict[str, float]:
+    return dict(await scorer.measure(Population.of(survivors), models))

@@ -10,7 +10,7 @@ from evoagent_diversity.lexical import Lexical
 from evoagent_diversity.self_bleu import SelfBleu
 from evoagent_diversity.vendi import Vendi
 
-from conftest import candidate
+from conftest import candidate, measure, score_all
 from evoagent import PopulationScorer
 
 TEXTS = [
@@ -33,8 +33,8 @@ TEXTS = [
 async def test_every_text_has_a_score_or_a_reason(scorer: PopulationScorer, known: Any) -> None:
     models = known(**{text: [len(text) + 1, number, 1] for number, text in enumerate(TEXTS)})
     members = [candidate(number, text) for number, text in enumerate(TEXTS)]
-    scores = await scorer.score_all(members, members[:3], models)
+    scores = await score_all(scorer, members, members[:3], models)
     assert len(scores) == len(members)
     for score in scores:
         assert score.reason if score.value is None else math.isfinite(score.value)
-    assert all(math.isfinite(figure) for figure in (await scorer.measure(members, models)).values())
+    assert all(math.isfinite(figure) for figure in (await measure(scorer, members, models)).values())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from evoagent_diversity.lexical import Lexical, distinct, hdd, mtld, words
 
-from conftest import candidate
+from conftest import candidate, measure, score_all
 
 NO_MODELS: Any = None
 LONG = " ".join(f"word{number % 37}" for number in range(60))
@@ -47,7 +47,8 @@ def test_words_are_runs_of_letters_in_lower_case() -> None:
 
 
 async def test_a_short_text_says_why_it_has_no_score() -> None:
-    long, short, unique = await Lexical().score_all(
+    long, short, unique = await score_all(
+        Lexical(),
         [candidate(0, LONG), candidate(1, "Name a colour."), candidate(2, " ".join(f"w{n}" for n in range(60)))],
         [],
         NO_MODELS,
@@ -62,15 +63,15 @@ async def test_a_short_text_says_why_it_has_no_score() -> None:
 
 async def test_responses_are_measured_on_request() -> None:
     member = candidate(0, "Short.", LONG)
-    (score,) = await Lexical(Lexical.Config(text="response")).score_all([member], [], NO_MODELS)
+    (score,) = await score_all(Lexical(Lexical.Config(text="response")), [member], [], NO_MODELS)
     assert score.value == pytest.approx(mtld(LONG.split()))
-    (short,) = await Lexical(Lexical.Config(text="response")).score_all([candidate(0, LONG)], [], NO_MODELS)
+    (short,) = await score_all(Lexical(Lexical.Config(text="response")), [candidate(0, LONG)], [], NO_MODELS)
     assert short.reason == "the response has 0 words, MTLD wants 50"
 
 
 async def test_figures_of_the_dataset() -> None:
     members = [candidate(0, LONG), candidate(1, "Name a colour.")]
-    figures = await Lexical().measure(members, NO_MODELS)
+    figures = await measure(Lexical(), members, NO_MODELS)
     assert figures["mtld"] == pytest.approx(mtld(LONG.split()))
     assert figures["mtld_rows"] == 1
     assert figures["distinct_1"] == pytest.approx(40 / 63)
@@ -79,16 +80,16 @@ async def test_figures_of_the_dataset() -> None:
 
 
 async def test_figures_that_do_not_exist_are_left_out() -> None:
-    assert await Lexical().measure([candidate(0, "!")], NO_MODELS) == {"mtld_rows": 0}
-    assert await Lexical().measure([], NO_MODELS) == {"mtld_rows": 0}
+    assert await measure(Lexical(), [candidate(0, "!")], NO_MODELS) == {"mtld_rows": 0}
+    assert await measure(Lexical(), [], NO_MODELS) == {"mtld_rows": 0}
 
 
 async def test_a_large_dataset_is_sampled_in_the_same_way_each_time() -> None:
     members = [candidate(number, f"alpha beta word{number}") for number in range(40)]
     scorer = Lexical(Lexical.Config(sample=10))
-    figures = await scorer.measure(members, NO_MODELS)
+    figures = await measure(scorer, members, NO_MODELS)
     assert figures["distinct_1"] == pytest.approx(12 / 30)
-    assert await Lexical(Lexical.Config(sample=10)).measure(members[::-1], NO_MODELS) == figures
-    assert (await Lexical(Lexical.Config(sample=40)).measure(members, NO_MODELS))["distinct_1"] == pytest.approx(
+    assert await measure(Lexical(Lexical.Config(sample=10)), members[::-1], NO_MODELS) == figures
+    assert (await measure(Lexical(Lexical.Config(sample=40)), members, NO_MODELS))["distinct_1"] == pytest.approx(
         42 / 120
     )

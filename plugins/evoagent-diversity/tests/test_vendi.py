@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evoagent_diversity.vendi import Vendi, contributions
 
-from conftest import candidate
+from conftest import candidate, measure, score_all
 
 
 def unit(rows: Any) -> Any:
@@ -70,7 +70,7 @@ def test_score_and_marginal_agree_with_the_reference(count: int, dimensions: int
 async def test_the_odd_one_out_adds_most(known: Any) -> None:
     models = known(a=[1, 0, 0], b=[0.9, 0.1, 0], c=[1, 0.1, 0], odd=[0, 0, 1])
     candidates = [candidate(number, text) for number, text in enumerate(["a", "b", "odd"])]
-    scores = await Vendi().score_all(candidates, [candidate(9, "c")], models)
+    scores = await score_all(Vendi(), candidates, [candidate(9, "c")], models)
     values = [score.value for score in scores]
     assert values[2] > 0 > max(values[0], values[1])
     assert scores[0].details["of"] == 4
@@ -78,27 +78,27 @@ async def test_the_odd_one_out_adds_most(known: Any) -> None:
 
 async def test_the_dataset_is_measured(known: Any) -> None:
     models = known(a=[1, 0], b=[0, 1])
-    figures = await Vendi().measure([candidate(0, "a"), candidate(1, "b"), candidate(2, "a")], models)
+    figures = await measure(Vendi(), [candidate(0, "a"), candidate(1, "b"), candidate(2, "a")], models)
     assert figures["score"] == pytest.approx(1.8898816, abs=1e-6)
     assert figures["score_per_row"] == pytest.approx(figures["score"] / 3)
-    assert await Vendi().measure([], models) == {}
+    assert await measure(Vendi(), [], models) == {}
 
 
 async def test_a_text_that_the_embedder_refuses_costs_nobody_else(known: Any) -> None:
     models = known(a=[1, 0], b=[0, 1], zero=[0, 0])
     candidates = [candidate(number, text) for number, text in enumerate(["a", "too long", "b", "zero"])]
-    scores = await Vendi().score_all(candidates, [], models)
+    scores = await score_all(Vendi(), candidates, [], models)
     assert [score.value is None for score in scores] == [False, True, False, True]
     assert "too long for the model" in scores[1].reason
     assert "direction" in scores[3].reason
-    assert (await Vendi().measure(candidates, models))["score"] == pytest.approx(2)
+    assert (await measure(Vendi(), candidates, models))["score"] == pytest.approx(2)
 
 
 async def test_one_alone_has_no_score(known: Any) -> None:
-    (score,) = await Vendi().score_all([candidate(0, "a")], [], known(a=[1, 0]))
+    (score,) = await score_all(Vendi(), [candidate(0, "a")], [], known(a=[1, 0]))
     assert score.value is None
     assert score.reason == "there is no other instruction to compare with"
-    assert await Vendi().score_all([], [], known()) == []
+    assert await score_all(Vendi(), [], [], known()) == []
 
 
 async def test_the_order_of_the_pool_does_not_matter(known: Any) -> None:
@@ -106,6 +106,6 @@ async def test_the_order_of_the_pool_does_not_matter(known: Any) -> None:
     vectors = np.random.default_rng(2).normal(size=(8, 5))
     models = known(**dict(zip(texts, vectors.tolist(), strict=True)))
     candidates = [candidate(number, text) for number, text in enumerate(texts)]
-    there = await Vendi().score_all(candidates[:4], candidates[4:], models)
-    back = await Vendi().score_all(candidates[3::-1], candidates[:3:-1], models)
+    there = await score_all(Vendi(), candidates[:4], candidates[4:], models)
+    back = await score_all(Vendi(), candidates[3::-1], candidates[:3:-1], models)
     assert [score.value for score in there] == pytest.approx([score.value for score in reversed(back)], abs=1e-8)

@@ -11,13 +11,14 @@ from evoagent_map_elites.selectors import MapElites
 from pydantic import ValidationError
 
 from conftest import candidate
-from evoagent import Candidate, Verdict
+from evoagent import Candidate, Population, Verdict
+from evoagent.testing import collect
 
 NO_MODELS: Any = None
 
 
 async def select(selector: MapElites, candidates: list[Candidate], survivors: list[Candidate]) -> list[Verdict]:
-    return await selector.select(candidates, survivors, NO_MODELS)
+    return await collect(selector.select(Population.of(candidates), Population.of(survivors), NO_MODELS))
 
 
 async def test_the_best_of_each_cell_survives() -> None:
@@ -58,7 +59,7 @@ async def test_a_low_objective_can_be_the_better_one() -> None:
     assert low.kept
     assert not high.kept
     assert (high.figure, high.threshold) == (0.3, 0.2)
-    figures = await selector.measure([candidate("a", 0.2), candidate("c", 0.1, 0.9)], NO_MODELS)
+    figures = await selector.measure(Population.of([candidate("a", 0.2), candidate("c", 0.1, 0.9)]), NO_MODELS)
     assert figures["best"] == 0.1
     assert figures["qd_score"] == pytest.approx(-0.3)
 
@@ -96,7 +97,7 @@ async def test_a_cell_may_hold_several() -> None:
     assert [verdict.kept for verdict in found] == [True, False, True]
     assert found[0].threshold == 0.3
     assert found[1].threshold == 0.4
-    figures = await selector.measure([*survivors, candidate("a", 0.4), candidate("c", 0.5)], NO_MODELS)
+    figures = await selector.measure(Population.of([*survivors, candidate("a", 0.4), candidate("c", 0.5)]), NO_MODELS)
     assert figures == {
         "coverage": pytest.approx(1 / 5),
         "qd_score": pytest.approx(0.9),
@@ -114,7 +115,7 @@ async def test_a_candidate_without_a_score_is_rejected_with_the_reason() -> None
     assert found[2].detail == "no ic_ifd: it was not scored; is it among critic.scorers?"
     keeping = MapElites(MapElitesConfig(missing="keep"))
     assert all(verdict.kept for verdict in await select(keeping, missing, []))
-    assert await keeping.measure(missing, NO_MODELS) == {"coverage": 0, "qd_score": 0, "elites": 0}
+    assert await keeping.measure(Population.of(missing), NO_MODELS) == {"coverage": 0, "qd_score": 0, "elites": 0}
     assert (await select(keeping, [candidate("d", 0.1)], missing))[0].kept
 
 
@@ -124,19 +125,19 @@ async def test_categories_fix_the_grid() -> None:
     assert known.kept
     assert not unknown.kept
     assert unknown.detail == "operator `fusion` is not among `categories`"
-    assert (await selector.measure([candidate("a", 0.2)], NO_MODELS))["coverage"] == 1 / 4
-    assert (await selector.measure([], NO_MODELS)) == {"coverage": 0, "qd_score": 0, "elites": 0}
+    assert (await selector.measure(Population.of([candidate("a", 0.2)]), NO_MODELS))["coverage"] == 1 / 4
+    assert (await selector.measure(Population.of([]), NO_MODELS)) == {"coverage": 0, "qd_score": 0, "elites": 0}
 
 
 async def test_nothing_to_choose_from() -> None:
     assert await select(MapElites(), [], [candidate("a", 0.2)]) == []
-    assert await MapElites().measure([], NO_MODELS) == {"coverage": 0, "qd_score": 0, "elites": 0}
+    assert await MapElites().measure(Population.of([]), NO_MODELS) == {"coverage": 0, "qd_score": 0, "elites": 0}
 
 
 async def test_an_offset_makes_every_elite_count() -> None:
     selector = MapElites(MapElitesConfig(offset=-1))
     members = [candidate("a", -0.5), candidate("b", 0.25, 0.9)]
-    assert (await selector.measure(members, NO_MODELS))["qd_score"] == pytest.approx(0.5 + 1.25)
+    assert (await selector.measure(Population.of(members), NO_MODELS))["qd_score"] == pytest.approx(0.5 + 1.25)
 
 
 @pytest.mark.parametrize("per_cell", [1, 3])
@@ -179,7 +180,7 @@ async def test_rounds_agree_with_a_plain_reckoning(per_cell: int, direction: Any
         assert {item.id for item in kept} == expected
         survivors += kept
         elites = [value for held in cells.values() for value in held]
-        figures = await MapElites(config).measure(survivors, NO_MODELS)
+        figures = await MapElites(config).measure(Population.of(survivors), NO_MODELS)
         assert figures["coverage"] == pytest.approx(sum(map(bool, cells.values())) / 12)
         assert figures["elites"] == len(elites)
         assert figures["qd_score"] == pytest.approx(sum(elites))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     Connection,
@@ -41,6 +41,13 @@ from evoagent.ledger.rows import (
 from evoagent.records import Candidate, Instruction, Score, Verdict
 
 PAGE = 500  # rows a query, and ids an IN list: below SQLite's limit on bound variables
+
+
+class Verdicts(Protocol):
+    """Verdicts by candidate: a mapping, or whatever else gives them one after another."""
+
+    def items(self) -> Iterable[tuple[str, Verdict]]:
+        """Ids and verdicts."""
 
 
 class Store:
@@ -213,7 +220,7 @@ class Store:
         table = schema.candidates
         query = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.round == round, table.c.position > after)
         if undecided:
-            query = query.where(~exists().where(_JUDGED))
+            query = query.where(~exists().where(JUDGED))
         with self.database.transaction() as connection:
             rows = connection.execute(query.order_by(table.c.position).limit(limit)).mappings().all()
             return self._assemble(connection, run_id, rows)
@@ -229,12 +236,16 @@ class Store:
                 found -= connection.scalar(judged) or 0
         return found
 
-    def survivors(self, run_id: str, since: int = 1) -> list[Candidate]:
-        """All survivors so far, in order of round and position."""
-        query = _kept(run_id).where(schema.candidates.c.round >= since)
+    def candidates_by_id(self, run_id: str, ids: Sequence[str]) -> list[Candidate]:
+        """Candidates in the order of `ids`, each of which there is."""
+        table = schema.candidates
+        found: dict[str, Candidate] = {}
         with self.database.transaction() as connection:
-            rows = connection.execute(query).mappings().all()
-            return [stored.candidate for stored in self._assemble(connection, run_id, rows)]
+            for start in range(0, len(ids), PAGE):
+                query = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.id.in_(ids[start : start + PAGE]))
+                rows = connection.execute(query).mappings().all()
+                found |= {row.candidate.id: row.candidate for row in self._assemble(connection, run_id, rows)}
+        return [found[id] for id in ids]
 
     def _assemble(self, connection: Connection, run_id: str, rows: Sequence[RowMapping]) -> list[StoredCandidate]:
         parents = self._instructions(connection, run_id, {id for row in rows for id in row["parent_ids"]})
@@ -347,12 +358,12 @@ class Store:
         """Keep every candidate of `round` that has no verdict, without a look at any."""
         table, verdict = schema.candidates, schema.verdicts
         rows = select(table.c.run_id, table.c.id, table.c.round, literal(True), literal(""), literal(""))
-        rows = rows.where(table.c.run_id == run_id, table.c.round == round, ~exists().where(_JUDGED))
+        rows = rows.where(table.c.run_id == run_id, table.c.round == round, ~exists().where(JUDGED))
         columns = ["run_id", "candidate_id", "round", "kept", "rule", "detail"]
         with self.database.transaction() as connection:
             connection.execute(verdict.insert().from_select(columns, rows))
 
-    def finish_round(self, run_id: str, round: int, verdicts: Mapping[str, Verdict]) -> None:
+    def finish_round(self, run_id: str, round: int, verdicts: Verdicts) -> None:
         """Record the round's last verdicts and its survivors: all of it, or nothing. No row leaves the database."""
         table = schema.candidates
         copied = [
@@ -374,23 +385,23 @@ class Store:
             self._insert_verdicts(connection, run_id, round, verdicts)
             self.database.insert_from(connection, schema.instructions, [*copied, "output"], survivors)
 
-    def _insert_verdicts(
-        self, connection: Connection, run_id: str, round: int, verdicts: Mapping[str, Verdict]
-    ) -> None:
-        rows = [
-            {
-                "run_id": run_id,
-                "candidate_id": id,
-                "round": round,
-                "kept": verdict.kept,
-                "rule": verdict.rule,
-                "figure": verdict.figure,
-                "threshold": verdict.threshold,
-                "detail": verdict.detail,
-            }
-            for id, verdict in verdicts.items()
-        ]
-        self.database.insert(connection, schema.verdicts, rows)
+    def _insert_verdicts(self, connection: Connection, run_id: str, round: int, verdicts: Verdicts) -> None:
+        items = iter(verdicts.items())
+        while page := list(islice(items, PAGE)):
+            rows = [
+                {
+                    "run_id": run_id,
+                    "candidate_id": id,
+                    "round": round,
+                    "kept": verdict.kept,
+                    "rule": verdict.rule,
+                    "figure": verdict.figure,
+                    "threshold": verdict.threshold,
+                    "detail": verdict.detail,
+                }
+                for id, verdict in page
+            ]
+            self.database.insert(connection, schema.verdicts, rows)
 
     # -- what came of it ----------------------------------------------------------------------------------------
 
@@ -494,7 +505,7 @@ class Store:
         table, verdict = schema.candidates, schema.verdicts
         key = table.c[column]
         kept = func.sum(func.coalesce(verdict.c.kept.cast(Integer), 0))
-        query = select(key, func.count(), kept).select_from(table.outerjoin(verdict, _JUDGED))
+        query = select(key, func.count(), kept).select_from(table.outerjoin(verdict, JUDGED))
         with self.database.transaction() as connection:
             rows = connection.execute(query.where(table.c.run_id == run_id).group_by(key).order_by(key)).all()
         return {str(value): (count, int(survived or 0)) for value, count, survived in rows}
@@ -543,7 +554,7 @@ def _kept(run_id: str, stage: str | None = None) -> Select[Any]:
     table, verdict = schema.candidates, schema.verdicts
     query = (
         select(*_COLUMNS)
-        .select_from(table.join(verdict, _JUDGED))
+        .select_from(table.join(verdict, JUDGED))
         .where(table.c.run_id == run_id, verdict.c.kept)
         .order_by(table.c.round, table.c.position)
     )
@@ -554,6 +565,6 @@ _PLACE = ["run_id", "round", "position", "instruction_id"]
 
 _COLUMNS = [column for column in schema.candidates.c if column.name != "raw"]  # completions are long, and for people
 
-_JUDGED = and_(
+JUDGED = and_(
     schema.verdicts.c.run_id == schema.candidates.c.run_id, schema.verdicts.c.candidate_id == schema.candidates.c.id
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -19,10 +19,11 @@ from evoagent.ledger.rows import Critique, Response, StoredCandidate
 from evoagent.models.requests import Completion
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress, undecided
+from evoagent.nodes.population import score_all
 from evoagent.nodes.previews import preview
 from evoagent.nodes.ranks import rank
 from evoagent.nodes.rules import ERROR, judge, stillborn
-from evoagent.nodes.scores import score, score_all
+from evoagent.nodes.scores import score
 from evoagent.records import Candidate, Score, Verdict
 from evoagent.state import EvolutionContext, EvolutionState, LoadedRule
 
@@ -142,25 +143,21 @@ async def _score(candidate: Candidate, models: Models, context: EvolutionContext
     return replace(candidate, scores=scores)
 
 
-async def _score_population(context: EvolutionContext, round: int, only: Collection[str] | None = None) -> None:
+async def _score_population(context: EvolutionContext, round: int, only: Set[str] | None = None) -> None:
     scorers = [scorer for scorer in context.scorers if scorer.population]
     if not scorers:
         return
-    candidates = [stored.candidate async for stored in undecided(context, round)]
-    wanted = {candidate.id for candidate in candidates if only is None or candidate.id in only}
-    if not wanted:
+    candidates = await context.populations.undecided(round)
+    if not len(candidates) or (only is not None and not only & set(candidates.ids.tolist())):
         return
-    survivors = await context.store.database.run(context.store.survivors, context.run_id, context.since)
+    survivors = await context.populations.survivors(context.since)
     models = context.models.scoped(Scope("", round, f"{round}"))
+    run = context.store.database.run
     for scorer in scorers:
+        ids = iter(candidates.ids)
         scores = await score_all(scorer, candidates, survivors, models, context.dispatcher, context.failures)
-        rows = {candidate.id: {scorer.name: item} for candidate, item in zip(candidates, scores, strict=True)}
-        rows = {id: row for id, row in rows.items() if id in wanted}
-        await context.store.database.run(context.store.save_scores, context.run_id, rows)
-        candidates = [
-            replace(candidate, data={**candidate.data, **item.data})
-            if candidate.id in wanted and item.data
-            else candidate
-            for candidate, item in zip(candidates, scores, strict=True)
-        ]
+        for page in scores:
+            rows = {str(id): {scorer.name: item} for item, id in zip(page, ids, strict=False)}
+            wanted = {id: row for id, row in rows.items() if only is None or id in only}
+            await run(context.store.save_scores, context.run_id, wanted)
     await context.dispatcher.flush()

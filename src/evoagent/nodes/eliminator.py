@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
+import numpy as np
 from langgraph.runtime import Runtime
 
-from evoagent.errors import EvoAgentError, PluginError
+from evoagent.errors import EvoAgentError
 from evoagent.events import Notice, RoundFinished
 from evoagent.failures import AbandonedFault, explain
 from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.rows import StoredCandidate, Totals
-from evoagent.models.roles import Models, Scope
+from evoagent.models.roles import Scope
 from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.critic import criticise_edits
+from evoagent.nodes.population import Decided, judge_together
 from evoagent.nodes.previews import preview
 from evoagent.nodes.review import RULE as REVIEW
 from evoagent.nodes.review import Decision, edits, review
 from evoagent.nodes.review import verdicts as verdicts_of
-from evoagent.nodes.rules import ERROR, checked_verdicts, judge, stillborn
+from evoagent.nodes.rules import ERROR, judge, stillborn
 from evoagent.nodes.scores import checked_figures
-from evoagent.records import Candidate, Verdict
+from evoagent.population.base import Population
+from evoagent.records import Verdict
 from evoagent.scorers.base import PopulationScorer
 from evoagent.selectors.base import Selector
-from evoagent.state import EvolutionContext, EvolutionState, LoadedRule, LoadedSelector
+from evoagent.state import EvolutionContext, EvolutionState
 from evoagent.stopping import first_reason, stops
-
-REJECTED = Verdict(kept=False)
-QUOTA = "quota"  # the run has as many survivors as were asked for
 
 
 async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
@@ -45,12 +46,12 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     progress = Progress(runtime, "eliminator", round, total)
     await _apply_rules(context, round, reviewed, progress)
     if _looks_at_all(context) or reviewed:
-        verdicts = await _choose(context, round, reviewed)
+        decided = await _choose(context, round, reviewed)
     else:
-        verdicts = {}
+        decided = Decided()
         await run(store.keep_undecided, context.run_id, round)
     await context.dispatcher.flush()
-    await run(store.finish_round, context.run_id, round, verdicts)
+    await run(store.finish_round, context.run_id, round, decided)
     progress.finish()
 
     balance = await run(context.store.totals, context.run_id, round, round)
@@ -113,18 +114,21 @@ def _looks_at_all(context: EvolutionContext) -> bool:
     return rules or not context.selector.plugin.keeps_all or context.stage.config.stop.survivors is not None
 
 
-async def _choose(context: EvolutionContext, round: int, reviewed: Mapping[str, Verdict]) -> dict[str, Verdict]:
+async def _choose(context: EvolutionContext, round: int, reviewed: Mapping[str, Verdict]) -> Decided:
     """The verdicts of a person, of the rules that see all candidates, of the selector, and of the quota."""
-    verdicts = dict(reviewed)
-    left = [stored.candidate async for stored in undecided(context, round)]
-    remaining = [candidate for candidate in left if candidate.id not in verdicts]
-    earlier = await context.store.database.run(context.store.survivors, context.run_id, context.since)
-    places = None if context.stage.config.stop.survivors is None else context.stage.config.stop.survivors - len(earlier)
+    left = await context.populations.undecided(round)
+    earlier = await context.populations.survivors(context.since)
+    quota = context.stage.config.stop.survivors
+    decided = Decided(None if quota is None else quota - len(earlier))
+    for id, verdict in reviewed.items():
+        decided.add(id, verdict)
+    remaining = left.where(~np.isin(left.ids, np.array(list(reviewed), dtype=np.str_)))
     # What a person has kept stands like an earlier survivor: rules and selector choose beside it.
-    earlier += [candidate for candidate in left if verdicts.get(candidate.id, REJECTED).kept]
-    remaining = await _apply_population_rules(context, round, remaining, earlier, verdicts)
-    await _select(context, round, remaining, earlier, verdicts, places)
-    return verdicts
+    kept = [id for id, verdict in reviewed.items() if verdict.kept]
+    earlier += left.where(np.isin(left.ids, np.array(kept, dtype=np.str_)))
+    remaining = await _apply_population_rules(context, round, remaining, earlier, decided)
+    await _select(context, round, remaining, earlier, decided)
+    return decided
 
 
 async def _criticise_edits(
@@ -173,65 +177,35 @@ async def _apply_rules(
 
 
 async def _apply_population_rules(
-    context: EvolutionContext,
-    round: int,
-    remaining: list[Candidate],
-    earlier: list[Candidate],
-    verdicts: dict[str, Verdict],
-) -> list[Candidate]:
-    rules = [rule for rule in context.rules if rule.looks_at == "population"]
-    if not rules or not remaining:
-        return remaining
+    context: EvolutionContext, round: int, remaining: Population, earlier: Population, decided: Decided
+) -> Population:
+    """Add the rejections of the rules that see all candidates; what each leaves is what the next one sees."""
     models = context.models.scoped(Scope("", round, f"{round}"))
-    for rule in rules:
+    for rule in context.rules:
+        if rule.looks_at != "population" or not len(remaining):
+            continue
         judge_all = rule.plugin.judge_all  # type: ignore[union-attr]
-        found = await _decided(context, rule, judge_all, remaining, earlier, models)
-        for candidate, verdict in zip(remaining, found, strict=True):
+        verdicts = chain.from_iterable(await judge_together(context, rule, judge_all, remaining, earlier, models))
+        kept = np.ones(len(remaining), dtype=np.bool_)
+        for number, verdict in enumerate(verdicts):
             if not verdict.kept:
-                verdicts[candidate.id] = verdict if verdict.rule == ERROR else replace(verdict, rule=rule.name)
-        remaining = [candidate for candidate in remaining if candidate.id not in verdicts]
+                kept[number] = False
+                named = verdict if verdict.rule == ERROR else replace(verdict, rule=rule.name)
+                decided.add(str(remaining.ids[number]), named)
+        remaining = remaining.where(kept)
     return remaining
 
 
-async def _decided(
-    context: EvolutionContext,
-    plugin: LoadedRule | LoadedSelector,
-    method: Callable[..., Any],
-    candidates: list[Candidate],
-    earlier: list[Candidate],
-    models: Models,
-) -> list[Verdict]:
-    """The verdicts of a plugin that sees all candidates; without them the run cannot go on."""
-    # Copies: what a plugin does to its lists is nobody else's affair.
-    lists = (list(candidates), list(earlier))
-    found = await context.dispatcher.require(plugin.title, method, *lists, models, limited=plugin.strange)
-    try:
-        return checked_verdicts(found, candidates, plugin, context)
-    except TypeError as error:
-        raise PluginError(f"{plugin.title} {error}") from error
-
-
 async def _select(
-    context: EvolutionContext,
-    round: int,
-    remaining: list[Candidate],
-    earlier: list[Candidate],
-    verdicts: dict[str, Verdict],
-    left: int | None,
+    context: EvolutionContext, round: int, remaining: Population, earlier: Population, decided: Decided
 ) -> None:
-    """Add the selector's verdicts, and those of the quota where N survivors are asked for."""
+    """Add the selector's verdicts."""
     selector, models = context.selector, context.models.scoped(Scope("", round, f"{round}"))
-    found = await _decided(context, selector, selector.plugin.select, remaining, earlier, models)
-    for candidate, verdict in zip(remaining, found, strict=True):
+    verdicts = await judge_together(context, selector, selector.plugin.select, remaining, earlier, models)
+    for id, verdict in zip(remaining.ids, chain.from_iterable(verdicts), strict=True):
         if not verdict.kept and verdict.rule != ERROR:
             verdict = replace(verdict, rule=f"selector:{selector.name}")
-        verdicts[candidate.id] = verdict
-    if left is not None:
-        # In this order: what a person has kept comes before what the selector has.
-        places = max(left, 0)
-        late = [id for id, verdict in verdicts.items() if verdict.kept][places:]
-        over = Verdict(False, QUOTA, float(places), float(left), "as many survivors as asked for")
-        verdicts |= dict.fromkeys(late, over)
+        decided.add(str(id), verdict)
 
 
 async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
@@ -241,15 +215,13 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
     if not measuring:
         return {}
     run = context.store.database.run
-    survivors = await run(context.store.survivors, context.run_id, context.since)
+    survivors = await context.populations.survivors(context.since)
     models = context.models.scoped(Scope("", round, f"{round}"))
     figures: dict[str, float] = {}
     for plugin in measuring:
         measure = plugin.plugin.measure
         try:
-            found = await context.dispatcher.attempt(
-                plugin.title, measure, list(survivors), models, limited=plugin.strange
-            )
+            found = await context.dispatcher.attempt(plugin.title, measure, survivors, models, limited=plugin.strange)
             figures |= checked_figures(plugin.name, found)
         except EvoAgentError:
             raise

@@ -85,29 +85,3 @@ def _number(name: str, value: Any) -> float | None:
     if number is None:
         raise ValueError(f"returned a Verdict with {name} {shown(value)}, expected a finite number or None")
     return number
-
-
-def checked_verdicts(
-    found: object, candidates: Sequence[Candidate], plugin: LoadedRule | LoadedSelector, context: EvolutionContext
-) -> list[Verdict]:
-    """What a population rule or a selector returned: a verdict for each of `candidates`, in order.
-
-    A single one that is none is that candidate's rejection, `error`.
-
-    Raises:
-        TypeError: it is no list, or not as long.
-    """
-    if not isinstance(found, (list, tuple)) or len(found) != len(candidates):
-        size = f" of {len(found)}" if isinstance(found, (list, tuple)) else ""
-        raise TypeError(
-            f"returned {shown(found)}{size}, expected a list of one Verdict for each of {len(candidates)} candidates"
-        )
-    verdicts = []
-    for item in found:
-        context.failures.called(plugin.title)
-        try:
-            verdicts.append(checked_verdict(item))
-        except Exception as error:
-            context.failures.failed(plugin.title, explain(error))
-            verdicts.append(failed(plugin, explain(error)))
-    return verdicts

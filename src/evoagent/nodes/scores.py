@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from evoagent.errors import EngineError, LedgerError, UserError
@@ -26,38 +26,8 @@ async def score(scorer: LoadedScorer, candidate: Candidate, models: Models, call
     except (EngineError, LedgerError, UserError):
         raise
     except Exception as error:
-        return _missing(scorer, explain(error), failures)
+        return missing(scorer, explain(error), failures)
     return checked(found, scorer, failures)
-
-
-async def score_all(
-    scorer: LoadedScorer,
-    candidates: Sequence[Candidate],
-    survivors: Sequence[Candidate],
-    models: Models,
-    calls: Calls,
-    failures: Failures,
-) -> list[Score]:
-    """As `score`, for a scorer that sees all candidates of a round at once; one score a candidate, in order."""
-    method = scorer.plugin.score_all  # type: ignore[union-attr]
-    for _ in candidates:
-        failures.called(scorer.title)
-    why = ""
-    try:
-        # Copies: what a plugin does to its lists is nobody else's affair.
-        lists = (list(candidates), list(survivors))
-        found = await calls.attempt(scorer.title, method, *lists, models, limited=scorer.strange)
-        if not isinstance(found, (list, tuple)):
-            why = f"returned {shown(found)}, expected a list of one Score for each of {len(candidates)} candidates"
-        elif len(found) != len(candidates):
-            why = f"{len(found)} scores for {len(candidates)} candidates"
-    except (EngineError, LedgerError, UserError):
-        raise
-    except Exception as error:
-        why = explain(error)
-    if why:
-        return [_missing(scorer, why, failures) for _ in candidates]
-    return [checked(item, scorer, failures) for item in found]
 
 
 def checked(found: object, scorer: LoadedScorer, failures: Failures) -> Score:
@@ -65,7 +35,7 @@ def checked(found: object, scorer: LoadedScorer, failures: Failures) -> Score:
     try:
         return _checked(found)
     except Exception as error:
-        return _missing(scorer, str(error), failures)
+        return missing(scorer, str(error), failures)
 
 
 def _checked(found: object) -> Score:
@@ -93,7 +63,8 @@ def _plain(name: str, value: Any) -> tuple[dict[str, Any], str | None]:
         return {}, f"its {name} cannot be stored: {explain(error)}"[:REASON_CHARACTERS]
 
 
-def _missing(scorer: LoadedScorer, why: str, failures: Failures) -> Score:
+def missing(scorer: LoadedScorer, why: str, failures: Failures) -> Score:
+    """The score of a candidate that `scorer` could not score; it is counted as a failure."""
     failures.failed(scorer.title, why)
     return Score(None, f"{scorer.title}: {why}" if scorer.of else why)
 

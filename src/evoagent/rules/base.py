@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import ClassVar, Literal
 
 from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Instruction, Verdict
 
 
@@ -36,7 +37,7 @@ class PopulationRule(Plugin, ABC):
     looks_at: ClassVar[Literal["population"]] = "population"
 
     @abstractmethod
-    async def judge_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
-        """Return one verdict a candidate, in order."""
+    def judge_all(
+        self, candidates: Population, survivors: Population, models: Models
+    ) -> AsyncIterator[Verdict] | Awaitable[Sequence[Verdict]]:
+        """Yield one verdict a candidate, in order; where they are few, a list of them may be returned instead."""

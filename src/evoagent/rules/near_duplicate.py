@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import numpy as np
@@ -12,12 +12,13 @@ from pydantic import Field
 
 from evoagent.config import Strict
 from evoagent.models.roles import Models
+from evoagent.population.base import Population, Vectors
+from evoagent.population.lineage import ancestors
+from evoagent.population.neighbours import QUERIES, Neighbours, pool
+from evoagent.population.ragged import Ragged
 from evoagent.ranking import ranked
-from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.records import KEEP, Verdict
 from evoagent.rules.base import PopulationRule
-from evoagent.vectors import ancestors, embed_all, nearest
-
-_BLOCK = 512
 
 
 class NearDuplicateConfig(Strict):
@@ -47,51 +48,47 @@ class NearDuplicate(PopulationRule):
     def __init__(self, config: NearDuplicateConfig | None = None) -> None:
         self.config = config or NearDuplicateConfig()
 
-    async def judge_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
+    async def judge_all(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Verdict]:
         """The figure is the similarity to the nearest one that is kept."""
-        order = ranked(candidates, self.config.by, self.config.direction)
-        members = [*survivors, *(candidates[number] for number in order)]
-        vectors = await embed_all([member.prompt_text for member in members], models)
-        column = {member.id: number for number, member in enumerate(survivors)}
-        by_id = {member.id: member for member in survivors}
-        barred = [{column[name] for name in ancestors(candidates[number], by_id) if name in column} for number in order]
+        values = await candidates.scores(self.config.by)
+        order = await asyncio.to_thread(ranked, candidates.ids, values, self.config.direction)
+        members = survivors + candidates
+        vectors = await members.vectors(models)
+        lines = await ancestors(candidates, survivors)
         limit = self.config.max_similarity
         # Minutes of products for a large population, in which the engines must not stand still.
-        rivals = await asyncio.to_thread(_greedy, vectors.matrix, len(survivors), barred, limit)
-        verdicts = [KEEP] * len(candidates)
-        for number, (rival, similarity) in zip(order, rivals, strict=True):
-            if rival >= 0:
-                detail = f"nearly {members[rival].id}"
-                verdicts[number] = Verdict(False, "near_duplicate", similarity, limit, detail)
-        return verdicts
+        found = await asyncio.to_thread(_greedy, vectors, len(survivors), order, lines, limit)
+        for rival, similarity in zip(found.row, found.similarity, strict=True):
+            if rival < 0:
+                yield KEEP
+            else:
+                yield Verdict(False, "near_duplicate", float(similarity), limit, f"nearly {members.ids[rival]}")
 
 
-def _greedy(
-    matrix: NDArray[np.float32], known: int, barred: Sequence[set[int]], limit: float
-) -> list[tuple[int, float]]:
-    """For each row from `known` on, the kept row that it duplicates and their similarity; row -1 for the kept."""
-    kept = np.empty_like(matrix)
-    kept[:known] = matrix[:known]
-    rows = list(range(known))
-    found: list[tuple[int, float]] = []
-    for start in range(known, len(matrix), _BLOCK):
-        block = matrix[start : start + _BLOCK]
-        # Survivors stand first in `kept` as they do in `matrix`, so the barred columns hold.
-        similarity, place = nearest(block, kept[: len(rows)], barred[start - known : start - known + len(block)])
+def _greedy(vectors: Vectors, known: int, order: NDArray[np.intp], lines: Ragged[np.intp], limit: float) -> Neighbours:
+    """For each candidate, the kept row that it duplicates and their similarity; row -1 for the kept.
+
+    Candidates are the rows of `vectors` from `known` on, and come in `order`.
+    """
+    kept = pool(vectors)
+    kept.add(np.arange(known))
+    found = Neighbours(np.empty(len(order), dtype=np.float32), np.full(len(order), -1, dtype=np.intp))
+    for start in range(0, len(order), QUERIES):
+        numbers = order[start : start + QUERIES]
+        block = vectors[known + numbers]
+        similarity, row = kept.search(block, lines.pairs(numbers))
         among = block @ block.T
         fresh: list[int] = []
-        for offset in range(len(block)):
-            rival = rows[place[offset]] if place[offset] >= 0 else -1
-            best = float(similarity[offset])
+        for offset, number in enumerate(numbers.tolist()):
+            rival, best = int(row[offset]), float(similarity[offset])
             if fresh:
                 closest = fresh[int(among[offset, fresh].argmax())]
                 if among[offset, closest] > best:
-                    rival, best = start + closest, float(among[offset, closest])
-            found.append((rival if best >= limit else -1, best))
-            if best < limit:
+                    rival, best = known + int(numbers[closest]), float(among[offset, closest])
+            found.similarity[number] = best
+            if best >= limit:
+                found.row[number] = rival
+            else:
                 fresh.append(offset)
-        kept[len(rows) : len(rows) + len(fresh)] = block[fresh]
-        rows += [start + offset for offset in fresh]
+        kept.add(known + numbers[fresh])
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import ClassVar
 
 from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Score
 
 
@@ -39,12 +40,15 @@ class PopulationScorer(Plugin, ABC):
     ascending: ClassVar[bool] = False
 
     @abstractmethod
-    async def score_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Score]:
-        """Return one score a candidate, in order. `survivors` are those of all earlier rounds."""
+    def score_all(
+        self, candidates: Population, survivors: Population, models: Models
+    ) -> AsyncIterator[Score] | Awaitable[Sequence[Score]]:
+        """Yield one score a candidate, in order; where they are few, a list of them may be returned instead.
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+        `survivors` are those of all earlier rounds.
+        """
+
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         """Figures of the whole dataset after a round, by name. `survivors` are those of all rounds, this one included.
 
         The ledger, the round's event and the dataset card show them as NAME.FIGURE.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import ClassVar
 
 from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Verdict
 
 
@@ -22,12 +23,15 @@ class Selector(Plugin, ABC):
     keeps_all: ClassVar[bool] = False
 
     @abstractmethod
-    async def select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
-        """Return one verdict a candidate, in order. `survivors` are those of all earlier rounds."""
+    def select(
+        self, candidates: Population, survivors: Population, models: Models
+    ) -> AsyncIterator[Verdict] | Awaitable[Sequence[Verdict]]:
+        """Yield one verdict a candidate, in order; where they are few, a list of them may be returned instead.
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+        `survivors` are those of all earlier rounds.
+        """
+
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         """Figures of the whole dataset after a round, by name. `survivors` are those of all rounds, this one included.
 
         The ledger, the round's event and the dataset card show them as NAME.FIGURE.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
 from evoagent.config import Strict
 from evoagent.models.roles import Models
-from evoagent.ranking import ranked, value_of
-from evoagent.records import KEEP, Candidate, Verdict
+from evoagent.population.base import PAGE, Population
+from evoagent.ranking import ranked, why_missing
+from evoagent.records import KEEP, Verdict
 from evoagent.selectors.base import Selector
 
 
@@ -20,11 +24,10 @@ class All(Selector):
 
     keeps_all = True
 
-    async def select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
+    async def select(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Verdict]:
         """Keep all."""
-        return [KEEP] * len(candidates)
+        for _ in range(len(candidates)):
+            yield KEEP
 
 
 class ThresholdConfig(Strict):
@@ -52,16 +55,15 @@ class Threshold(Selector):
     def __init__(self, config: ThresholdConfig) -> None:
         self.config = config
 
-    async def select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
+    async def select(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Verdict]:
         """The figure is the score, the threshold the bound that it was held against."""
-        return [self._decide(candidate) for candidate in candidates]
+        async for _, value, why in _valued(candidates, await candidates.scores(self.config.by), self.config.by):
+            yield self._decide(value, why)
 
-    def _decide(self, candidate: Candidate) -> Verdict:
-        config, value = self.config, value_of(candidate, self.config.by)
-        if value is None:
-            return _missing(candidate, config.by, "threshold", config.missing)
+    def _decide(self, value: float, why: str | None) -> Verdict:
+        config = self.config
+        if why is not None:
+            return Verdict(config.missing == "keep", "threshold", detail=f"no {config.by}: {why}")
         if config.min is not None and value < config.min:
             return Verdict(False, "threshold", value, config.min, f"{config.by} is too low")
         if config.max is not None and value > config.max:
@@ -103,34 +105,28 @@ class Top(Selector):
     def __init__(self, config: TopConfig) -> None:
         self.config = config
 
-    async def select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
+    async def select(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Verdict]:
         """The figure is the score, the threshold the worst score that still survives."""
         config = self.config
         places = config.count if config.count is not None else _share(config.share or 0.0, len(candidates))
-        values = [value_of(candidate, config.by) for candidate in candidates]
-        eligible = [
-            (number, value)
-            for number in ranked(candidates, config.by, config.direction)
-            if (value := values[number]) is not None and not self._hinders(value)
-        ]
-        chosen = {number for number, _ in eligible[:places]}
-        cut = eligible[:places][-1][1] if chosen else None
-        verdicts = []
-        for number, (candidate, value) in enumerate(zip(candidates, values, strict=True)):
-            if value is None:
-                verdicts.append(_missing(candidate, config.by, "top", config.missing))
-            elif self._hinders(value):
-                verdicts.append(Verdict(False, "top", value, config.drop_above, f"{config.by} is above `drop_above`"))
-            elif number in chosen:
-                verdicts.append(Verdict(True, "top", value, cut, config.by))
+        values = await candidates.scores(config.by)
+        eligible = ~np.isnan(values)
+        if config.drop_above is not None:
+            eligible &= values <= config.drop_above
+        order = await asyncio.to_thread(ranked, candidates.ids, values, config.direction)
+        best = order[eligible[order]][:places]
+        chosen = np.zeros(len(values), dtype=np.bool_)
+        chosen[best] = True
+        cut = float(values[best[-1]]) if len(best) else None
+        async for number, value, why in _valued(candidates, values, config.by):
+            if why is not None:
+                yield Verdict(config.missing == "keep", "top", detail=f"no {config.by}: {why}")
+            elif not eligible[number]:
+                yield Verdict(False, "top", value, config.drop_above, f"{config.by} is above `drop_above`")
+            elif chosen[number]:
+                yield Verdict(True, "top", value, cut, config.by)
             else:
-                verdicts.append(Verdict(False, "top", value, cut, f"not among the best {places} by {config.by}"))
-        return verdicts
-
-    def _hinders(self, value: float) -> bool:
-        return self.config.drop_above is not None and value > self.config.drop_above
+                yield Verdict(False, "top", value, cut, f"not among the best {places} by {config.by}")
 
 
 def _share(share: float, total: int) -> int:
@@ -138,7 +134,12 @@ def _share(share: float, total: int) -> int:
     return math.ceil(share * total - 1e-9)
 
 
-def _missing(candidate: Candidate, by: str, rule: str, decision: Literal["keep", "reject"]) -> Verdict:
-    score = candidate.scores.get(by)
-    reason = score.reason if score is not None and score.reason else "it was not scored"
-    return Verdict(decision == "keep", rule, detail=f"no {by}: {reason}")
+async def _valued(
+    candidates: Population, values: NDArray[np.float64], by: str
+) -> AsyncIterator[tuple[int, float, str | None]]:
+    """Number and score of each candidate; where it is missing, NaN and why."""
+    for start in range(0, len(values), PAGE):
+        page = values[start : start + PAGE]
+        why = await why_missing(candidates, by, start + np.flatnonzero(np.isnan(page)))
+        for number, value in enumerate(page.tolist(), start):
+            yield number, value, why.get(number)

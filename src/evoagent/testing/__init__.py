@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evoagent.models.engines.scripted import Script, ScriptedEngine
     from evoagent.testing.checking import Finding, assert_valid_plugin, check_plugin
+    from evoagent.testing.collecting import collect
     from evoagent.testing.scripted import ScriptedModels, Sent, scripted_models
     from evoagent.testing.seeds import DOCUMENTS, SEEDS
     from evoagent.testing.tiny_run import Rejected, TinyRun, run_in_memory, run_in_memory_async
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "evoagent.models.engines.scripted": ("Script", "ScriptedEngine"),
     "evoagent.testing.checking": ("Finding", "assert_valid_plugin", "check_plugin"),
+    "evoagent.testing.collecting": ("collect",),
     "evoagent.testing.scripted": ("ScriptedModels", "Sent", "scripted_models"),
     "evoagent.testing.seeds": ("DOCUMENTS", "SEEDS"),
     "evoagent.testing.tiny_run": ("Rejected", "TinyRun", "run_in_memory", "run_in_memory_async"),
@@ -36,6 +38,7 @@ __all__ = [
     "TinyRun",
     "assert_valid_plugin",
     "check_plugin",
+    "collect",
     "run_in_memory",
     "run_in_memory_async",
     "scripted_models",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evoagent import Candidate, Models, PopulationScorer, Score
+from evoagent import Candidate, Models, Population, PopulationScorer, Score
 from evoagent_diversity.population import TextOf, sample, text_of
 
 CHARACTERS = 20_000
@@ -100,11 +100,11 @@ class Lexical(PopulationScorer):
 
     config: Config
 
-    async def score_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Score]:
+    async def score_all(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Score]:
         """`details` give the number of words."""
-        return await asyncio.to_thread(lambda: [self._score(candidate) for candidate in candidates])
+        async for page in candidates.pages():
+            for score in await asyncio.to_thread(lambda page=page: [self._score(candidate) for candidate in page]):
+                yield score
 
     def _score(self, candidate: Candidate) -> Score:
         config = self.config
@@ -116,16 +116,16 @@ class Lexical(PopulationScorer):
         value = mtld(tokens, config.threshold)
         return Score(value, None if value is not None else "no word comes twice, so MTLD is not defined", details)
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         """Of all survivors, or of a fixed sample of `sample` of them where there are more.
 
         `mtld`: mean over the `mtld_rows` texts that have one; `hdd`: of all words together; `distinct_1`,
         `distinct_2`. A figure that does not exist is left out.
         """
-        return await asyncio.to_thread(self._measure, survivors)
+        return await asyncio.to_thread(self._measure, await sample(survivors, self.config.sample))
 
-    def _measure(self, survivors: Sequence[Candidate]) -> dict[str, float]:
-        texts = [words(text_of(member, self.config.text)) for member in sample(survivors, self.config.sample)]
+    def _measure(self, members: Sequence[Candidate]) -> dict[str, float]:
+        texts = [words(text_of(member, self.config.text)) for member in members]
         long = [tokens for tokens in texts if len(tokens) >= self.config.min_words]
         values = [value for tokens in long if (value := mtld(tokens, self.config.threshold)) is not None]
         distinct_1, distinct_2 = distinct(texts)

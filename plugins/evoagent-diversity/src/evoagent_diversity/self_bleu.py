@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evoagent import Candidate, Models, PopulationScorer, Score
+from evoagent import Candidate, Models, Population, PopulationScorer, Score
 from evoagent_diversity.population import TextOf, by_hash, text_of
 
 if TYPE_CHECKING:
@@ -51,19 +51,20 @@ class SelfBleu(PopulationScorer):
 
     config: Config
 
-    async def score_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Score]:
+    async def score_all(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Score]:
         """`details` give the number of references."""
-        return await asyncio.to_thread(self._score_all, candidates, survivors)
+        pool = survivors + candidates
+        # One more is drawn than is used, so that all have the same number of references.
+        drawn = await pool.rows(by_hash(pool.ids)[: self.config.sample + 1])
+        async for page in candidates.pages():
+            for score in await asyncio.to_thread(self._score_page, page, drawn):
+                yield score
 
-    def _score_all(self, candidates: Sequence[Candidate], survivors: Sequence[Candidate]) -> list[Score]:
-        pool = by_hash([*survivors, *candidates])[: self.config.sample + 1]
+    def _score_page(self, page: Sequence[Candidate], drawn: Sequence[Candidate]) -> list[Score]:
         bleu = self._bleu()
         scores = []
-        for candidate in candidates:
-            # One more was drawn than is used, so that all have the same number of references.
-            others = [member for member in pool if member.id != candidate.id][: self.config.sample]
+        for candidate in page:
+            others = [member for member in drawn if member.id != candidate.id][: self.config.sample]
             scores.append(self._score(bleu, candidate, others))
         return scores
 
@@ -78,15 +79,15 @@ class SelfBleu(PopulationScorer):
         value = min(bleu.sentence_score(text, references).score, 100.0)
         return Score(value, None, {"references": len(references)})
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         """`score`: the mean of each survivor against all others; on a fixed sample of `sample` + 1 if there are more.
 
         `texts`: how many were compared, since more references give a higher BLEU.
         """
-        return await asyncio.to_thread(self._measure, survivors)
+        members = await survivors.rows(by_hash(survivors.ids)[: self.config.sample + 1])
+        return await asyncio.to_thread(self._measure, members)
 
-    def _measure(self, survivors: Sequence[Candidate]) -> dict[str, float]:
-        members = by_hash(survivors)[: self.config.sample + 1]
+    def _measure(self, members: list[Candidate]) -> dict[str, float]:
         bleu = self._bleu()
         scores = [
             self._score(bleu, member, members[:number] + members[number + 1 :]) for number, member in enumerate(members)

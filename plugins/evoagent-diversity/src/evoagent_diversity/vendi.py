@@ -6,16 +6,13 @@ Friedman and Dieng, "The Vendi Score: A Diversity Evaluation Metric for Machine 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evoagent import Candidate, Models, PopulationScorer, RequestError, Score
-
-IN_FLIGHT = 1024
-"""Texts asked of the embedder at once."""
+from evoagent import Models, Population, PopulationScorer, Score, Vectors
 
 BLOCK = 8192
 """Rows that are held in float64 at once."""
@@ -38,7 +35,7 @@ class Contributions(NamedTuple):
     marginal: NDArray[np.float64]
 
 
-def contributions(vectors: NDArray[np.float32]) -> Contributions:
+def contributions(vectors: NDArray[np.float32] | Vectors) -> Contributions:
     """Vendi score and marginals of unit vectors of shape (n, dimensions), n ≥ 1; exact.
 
     With S = Σ_i x_i x_iᵀ / n, which has the non-zero eigenvalues of K/n, ln VS = -tr(S ln S). Moving weight to x gives
@@ -49,7 +46,7 @@ def contributions(vectors: NDArray[np.float32]) -> Contributions:
     """
     count, dimensions = vectors.shape
     if count <= dimensions:
-        matrix = vectors.astype(np.float64)
+        matrix = np.asarray(vectors, dtype=np.float64)
         values, basis = np.linalg.eigh(matrix @ matrix.T / count)
         logs = _log(values)
         surprisal = -count * (basis**2) @ (np.maximum(values, 0.0) * logs)
@@ -84,56 +81,30 @@ class Vendi(PopulationScorer):
     summary = "what an instruction adds to the Vendi score, the effective number of different ones"
     needs = ("embedder.embed",)
 
-    async def score_all(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Score]:
+    async def score_all(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Score]:
         """`details` give the Vendi score of the whole pool, and its size."""
-        pool = [*survivors, *candidates]
-        vectors, failed = await _embed_all([member.prompt_text for member in pool], models)
-        row_of = {number: row for row, number in enumerate(n for n in range(len(pool)) if n not in failed)}
-        found = await asyncio.to_thread(_contributions, vectors) if len(vectors) > 1 else None
-        scores = []
-        for number in range(len(survivors), len(pool)):
-            if number in failed:
-                scores.append(Score(None, failed[number]))
+        vectors = await (survivors + candidates).vectors(models)
+        sound = _sound(vectors)
+        found = await asyncio.to_thread(contributions, vectors.at(sound)) if len(sound) > 1 else None
+        for number in range(len(survivors), len(vectors)):
+            if number in vectors.failed:
+                yield Score(None, f"no embedding: {vectors.failed[number]}")
             elif found is None:
-                scores.append(Score(None, "there is no other instruction to compare with"))
+                yield Score(None, "there is no other instruction to compare with")
             else:
-                value = round(float(found.marginal[row_of[number]]), DIGITS)
-                scores.append(Score(value, None, {"vendi": round(found.score, DIGITS), "of": len(vectors)}))
-        return scores
+                value = float(found.marginal[np.searchsorted(sound, number)])
+                yield Score(round(value, DIGITS), None, {"vendi": round(found.score, DIGITS), "of": len(sound)})
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         """`score`: the Vendi score of all survivors, exact; `score_per_row`: the same for each row, 1/n to 1."""
-        vectors, _ = await _embed_all([member.prompt_text for member in survivors], models)
-        if not vectors:
+        vectors = await survivors.vectors(models)
+        sound = _sound(vectors)
+        if not len(sound):
             return {}
-        found = await asyncio.to_thread(_contributions, vectors)
-        return {"score": round(found.score, DIGITS), "score_per_row": round(found.score / len(vectors), DIGITS)}
+        found = await asyncio.to_thread(contributions, vectors.at(sound))
+        return {"score": round(found.score, DIGITS), "score_per_row": round(found.score / len(sound), DIGITS)}
 
 
-def _contributions(vectors: Sequence[NDArray[np.float32]]) -> Contributions:
-    return contributions(np.stack(vectors))
-
-
-async def _embed_all(texts: Sequence[str], models: Models) -> tuple[list[NDArray[np.float32]], dict[int, str]]:
-    """Unit vectors of the texts that have one, in order, and why the others (by number) have none."""
-    rows: list[NDArray[np.float32]] = []
-    failed: dict[int, str] = {}
-    for start in range(0, len(texts), IN_FLIGHT):
-        chunk = texts[start : start + IN_FLIGHT]
-        for number, outcome in enumerate(await asyncio.gather(*(_embed(text, models) for text in chunk)), start):
-            if isinstance(outcome, str):
-                failed[number] = outcome
-            else:
-                rows.append(outcome)
-    return rows, failed
-
-
-async def _embed(text: str, models: Models) -> NDArray[np.float32] | str:
-    try:
-        vector = await models.embedder.embed(text)
-    except RequestError as error:
-        return f"no embedding: {error}"
-    norm = float(np.linalg.norm(vector))
-    return vector / np.float32(norm) if 0 < norm < np.inf else "no embedding: the vector has no direction"
+def _sound(vectors: Vectors) -> NDArray[np.intp]:
+    """The numbers of those that have a vector, ascending."""
+    return np.delete(np.arange(len(vectors)), list(vectors.failed))

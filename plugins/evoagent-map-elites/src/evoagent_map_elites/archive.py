@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evoagent_map_elites.config import GridConfig
 
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
     from ribs.archives import AddStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a member stands in the grid, and how good it is: `objective` is turned so that high is better."""
+BLOCK = 4096
+"""Members whose cells are reckoned at once."""
 
-    row: int
-    difficulty: float
-    objective: float
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Where members stand in the grid, and how good they are: arrays of shape (members,).
+
+    Attributes:
+        row: -1 for a member that has no place.
+        objective: turned so that high is better.
+    """
+
+    row: NDArray[np.intp]
+    difficulty: NDArray[np.float64]
+    objective: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +71,47 @@ class Elites:
             measures_dtype=np.float64,
         )
 
-    def add_all(self, places: Mapping[int, Place], order: Sequence[int]) -> dict[int, Standing]:
-        """Let members enter, by number, in `order`: of falling objective, so that whom a cell refuses closes it."""
+    def add_all(self, places: Places, order: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Let members enter, by number, in `order`: of falling objective, so that whom a cell refuses closes it.
+
+        Returns:
+            Their standings, shape (members,); None for those that are not in `order`.
+        """
         from ribs.archives import AddStatus
 
-        standings: dict[int, Standing] = {}
+        standings = np.full(len(places.row), None, dtype=np.object_)
         closed: dict[tuple[int, int], Standing] = {}
-        for number, cell in zip(order, self._cells([places[number] for number in order]), strict=True):
-            standing = closed.get(cell) or self._add(number, places[number], cell)
-            if standing.status == AddStatus.NOT_ADDED:
-                closed[cell] = standing
-            standings[number] = standing
+        for start in range(0, len(order), BLOCK):
+            numbers = order[start : start + BLOCK]
+            for number, cell in zip(numbers.tolist(), self._cells(places, numbers), strict=True):
+                standing = closed.get(cell) or self._add(number, places, cell)
+                if standing.status == AddStatus.NOT_ADDED:
+                    closed[cell] = standing
+                standings[number] = standing
         return standings
 
-    def _cells(self, places: Sequence[Place]) -> list[tuple[int, int]]:
+    def _cells(self, places: Places, numbers: NDArray[np.intp]) -> list[tuple[int, int]]:
         """Row and bin of each place."""
-        if not places:
-            return []
-        indices = self._archive.index_of([self._measures(place, 0) for place in places])
+        indices = self._archive.index_of([self._measures(places, number, 0) for number in numbers.tolist()])
         return [(int(row), int(bin)) for row, bin, _ in self._archive.int_to_grid_index(indices)]
 
-    def _measures(self, place: Place, slot: int) -> list[float]:
+    def _measures(self, places: Places, number: int, slot: int) -> list[float]:
         # pyribs casts to int32 before it clips, so a value far beyond the range would end at the wrong end.
-        difficulty = min(max(place.difficulty, self._config.low), self._config.high)
-        return [place.row + 0.5, difficulty, slot + 0.5]
+        difficulty = min(max(float(places.difficulty[number]), self._config.low), self._config.high)
+        return [int(places.row[number]) + 0.5, difficulty, slot + 0.5]
 
-    def _add(self, number: int, place: Place, cell: tuple[int, int]) -> Standing:
+    def _add(self, number: int, places: Places, cell: tuple[int, int]) -> Standing:
         from ribs.archives import AddStatus
 
-        held = []
+        held, objective = [], float(places.objective[number])
         for slot in range(self._config.per_cell):
-            occupied, elite = self._archive.retrieve_single(self._measures(place, slot))
+            occupied, elite = self._archive.retrieve_single(self._measures(places, number, slot))
             if not occupied:
-                self._archive.add_single(number, place.objective, self._measures(place, slot))
+                self._archive.add_single(number, objective, self._measures(places, number, slot))
                 return Standing(AddStatus.NEW, self._name(cell))
             held.append((float(elite["objective"]), -slot, int(elite["solution"])))
         threshold, slot, rival = min(held)
-        found = self._archive.add_single(number, place.objective, self._measures(place, -slot))
+        found = self._archive.add_single(number, objective, self._measures(places, number, -slot))
         return Standing(AddStatus(int(found["status"])), self._name(cell), rival, threshold)
 
     def _name(self, cell: tuple[int, int]) -> str:

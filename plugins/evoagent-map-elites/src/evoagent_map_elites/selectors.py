@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evoagent import Candidate, ConfigError, Models, RequestError, Selector, Verdict
-from evoagent_map_elites.archive import Elites, Place, Standing
+from evoagent import Candidate, ConfigError, Models, Population, RequestError, Selector, Verdict
+from evoagent_map_elites.archive import Elites, Places, Standing
 from evoagent_map_elites.config import GridConfig, MapElitesConfig, MapElitesTopicsConfig
 from evoagent_map_elites.topics import lead, nearest
-
-IN_FLIGHT = 1024
-"""Texts asked of the embedder at once."""
 
 LABEL = 40
 """Characters of a topic's text in the name of a cell."""
 
-Vectors = Mapping[str, "NDArray[np.float32] | str"]
+PAGE = 500
+"""Verdicts that are made at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """The rows of the grid, and the row of each member by its number in the pool; a text says why there is none."""
+    """The rows of the grid, and the row of each member, shape (members,); -1 where it has none, with the reason."""
 
     rows: Sequence[str]
-    row_of: Mapping[int, int | str]
+    row_of: NDArray[np.intp]
+    reasons: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """Members in their places, and the order in which they enter, best first."""
+
+    layout: Layout
+    places: Places
+    order: NDArray[np.intp]
 
 
 class GridSelector(Selector):
@@ -44,97 +51,107 @@ class GridSelector(Selector):
     config: GridConfig
 
     @abstractmethod
-    async def embed(self, pool: Sequence[Candidate], models: Models) -> Vectors:
-        """The vectors that the rows need, by text, or why a text has none."""
-
-    @abstractmethod
-    def lay_out(self, pool: Sequence[Candidate], order: Sequence[int], vectors: Vectors) -> Layout:
+    async def lay_out(self, pool: Population, order: NDArray[np.intp], rounds: Rounds, models: Models) -> Layout:
         """Rows for the members of the pool that have their scores, by number, in `order`."""
 
-    async def select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], models: Models
-    ) -> list[Verdict]:
-        """The figure is the objective, the threshold that of the elite which it was held against."""
-        if not candidates:
-            return []
-        vectors = await self.embed([*survivors, *candidates], models)
-        return await asyncio.to_thread(self._select, candidates, survivors, vectors)
+    def kind(self, member: Candidate) -> str:
+        """What the rows tell members apart by, where that is a word of the member's own."""
+        return ""
 
-    async def measure(self, survivors: Sequence[Candidate], models: Models) -> Mapping[str, float]:
+    async def select(self, candidates: Population, survivors: Population, models: Models) -> AsyncIterator[Verdict]:
+        """The figure is the objective, the threshold that of the elite which it was held against."""
+        pool, first = survivors + candidates, len(survivors)
+        grid = await self._place(pool, models)
+        standings = await asyncio.to_thread(self._stand, grid, first)
+        for start in range(first, len(pool), PAGE):
+            numbers = np.arange(start, min(start + PAGE, len(pool)))
+            reasons = await self._reasons(pool, grid, numbers[grid.places.row[numbers] < 0])
+            for number in numbers.tolist():
+                if number in reasons:
+                    yield Verdict(self.config.missing == "keep", self.name, detail=reasons[number])
+                else:
+                    yield self._decide(standings[number], self._sign * float(grid.places.objective[number]), pool)
+
+    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
         """Figures of the archive that all survivors make; exact.
 
         `coverage`: share of the cells that are filled. `elites`: how many. `best`: the best objective. `qd_score`: the
         sum over elites of objective - offset (Pugh et al., "Quality Diversity", 2016), where an objective of which low
         is better counts as its negative.
         """
-        vectors = await self.embed(survivors, models)
-        return await asyncio.to_thread(self._measure, survivors, vectors)
+        return await asyncio.to_thread(self._measure, await self._place(survivors, models))
 
-    def _measure(self, survivors: Sequence[Candidate], vectors: Vectors) -> dict[str, float]:
-        places, _, layout = self._place(survivors, vectors)
-        if not layout.rows:
+    def _measure(self, grid: Grid) -> dict[str, float]:
+        if not grid.layout.rows:
             return {"coverage": 0.0, "qd_score": 0.0, "elites": 0.0}
-        elites = Elites(layout.rows, self.config)
-        elites.add_all(places, _best_first(survivors, {number: place.objective for number, place in places.items()}))
+        elites = Elites(grid.layout.rows, self.config)
+        elites.add_all(grid.places, grid.order)
         figures = elites.figures()
         return figures | {"best": self._sign * figures["best"]} if "best" in figures else figures
 
-    def _select(
-        self, candidates: Sequence[Candidate], survivors: Sequence[Candidate], vectors: Vectors
-    ) -> list[Verdict]:
-        pool = [*survivors, *candidates]
-        places, reasons, layout = self._place(pool, vectors)
-        order = _best_first(pool, {number: place.objective for number, place in places.items()})
-        standings: Mapping[int, Standing] = {}
-        if places:
-            elites = Elites(layout.rows, self.config)
-            elites.add_all(places, [number for number in order if number < len(survivors)])
-            standings = elites.add_all(places, [number for number in order if number >= len(survivors)])
-        return [
-            self._decide(standings[number], places[number], pool)
-            if number in standings
-            else Verdict(self.config.missing == "keep", self.name, detail=reasons[number])
-            for number in range(len(survivors), len(pool))
-        ]
+    def _stand(self, grid: Grid, first: int) -> NDArray[np.object_]:
+        """The standings of the candidates, which are the members from `first` on."""
+        if not grid.layout.rows:
+            return np.full(len(grid.places.row), None, dtype=np.object_)
+        elites = Elites(grid.layout.rows, self.config)
+        elites.add_all(grid.places, grid.order[grid.order < first])
+        return elites.add_all(grid.places, grid.order[grid.order >= first])
 
-    def _decide(self, standing: Standing, place: Place, pool: Sequence[Candidate]) -> Verdict:
+    def _decide(self, standing: Standing, figure: float, pool: Population) -> Verdict:
         from ribs.archives import AddStatus
 
-        figure = self._sign * place.objective
         if standing.rival is None or standing.threshold is None:
             return Verdict(True, self.name, figure, detail=f"new in cell {standing.cell}")
-        threshold, rival = self._sign * standing.threshold, pool[standing.rival].id
+        threshold, rival = self._sign * standing.threshold, pool.ids[standing.rival]
         if standing.status == AddStatus.NOT_ADDED:
-            better = "a better one" if standing.threshold > place.objective else "one as good"
+            better = "a better one" if standing.threshold > self._sign * figure else "one as good"
             detail = f"cell {standing.cell} is held by {better}, {rival}"
             return Verdict(False, self.name, figure, threshold, detail)
         return Verdict(True, self.name, figure, threshold, f"better than {rival} in cell {standing.cell}")
 
-    def _place(self, pool: Sequence[Candidate], vectors: Vectors) -> tuple[dict[int, Place], dict[int, str], Layout]:
-        """Places of those members that have one, by number, and why the others have none."""
-        scored: dict[int, tuple[float, float]] = {}
-        reasons: dict[int, str] = {}
-        for number, member in enumerate(pool):
-            objective, difficulty = (_value(member, name) for name in (self.config.objective, self.config.difficulty))
-            if objective is None or difficulty is None:
-                reasons[number] = _why(member, self.config.objective if objective is None else self.config.difficulty)
-            else:
-                scored[number] = (self._sign * objective, difficulty)
+    async def _place(self, pool: Population, models: Models) -> Grid:
+        objective = self._sign * await pool.scores(self.config.objective)
+        difficulty = await pool.scores(self.config.difficulty)
+        rounds = await self._read(pool)
+        scored = np.flatnonzero(~np.isnan(objective) & ~np.isnan(difficulty))
+        by_round = _best_first(scored, pool.ids, rounds.numbers, objective, by_round=True)
+        layout = await self.lay_out(pool, by_round, rounds, models)
+        placed = np.flatnonzero(layout.row_of >= 0)
+        order = _best_first(placed, pool.ids, rounds.numbers, objective)
+        return Grid(layout, Places(layout.row_of, difficulty, objective), order)
 
-        objectives = {number: objective for number, (objective, _) in scored.items()}
-        layout = self.lay_out(pool, _best_first(pool, objectives, by_round=True), vectors)
-        places: dict[int, Place] = {}
-        for number, (objective, difficulty) in scored.items():
-            row = layout.row_of[number]
-            if isinstance(row, str):
-                reasons[number] = row
-            else:
-                places[number] = Place(row, difficulty, objective)
-        return places, reasons, layout
+    async def _read(self, pool: Population) -> Rounds:
+        numbers, kinds = np.zeros(len(pool), dtype=np.intp), np.zeros(len(pool), dtype=np.intp)
+        names: dict[str, int] = {}
+        start = 0
+        async for page in pool.pages():
+            end = start + len(page)
+            numbers[start:end] = [member.round for member in page]
+            kinds[start:end] = [names.setdefault(self.kind(member), len(names)) for member in page]
+            start = end
+        return Rounds(numbers, kinds, list(names))
+
+    async def _reasons(self, pool: Population, grid: Grid, numbers: NDArray[np.intp]) -> dict[int, str]:
+        """Why these members have no place."""
+        reasons = {number: grid.layout.reasons[number] for number in numbers.tolist() if number in grid.layout.reasons}
+        lacking = np.array([number for number in numbers.tolist() if number not in reasons], dtype=np.intp)
+        for number, member in zip(lacking.tolist(), await pool.rows(lacking), strict=True):
+            lost = np.isnan(grid.places.objective[number])
+            reasons[number] = _why(member, self.config.objective if lost else self.config.difficulty)
+        return reasons
 
     @property
     def _sign(self) -> float:
         return 1.0 if self.config.direction == "descending" else -1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rounds:
+    """The round of each member and its kind, as its place in `names`; both of shape (members,)."""
+
+    numbers: NDArray[np.intp]
+    kinds: NDArray[np.intp]
+    names: Sequence[str]
 
 
 class MapElites(GridSelector):
@@ -147,20 +164,23 @@ class MapElites(GridSelector):
     Config = MapElitesConfig
     config: MapElitesConfig
 
-    async def embed(self, pool: Sequence[Candidate], models: Models) -> Vectors:
-        """None are needed."""
-        return {}
+    def kind(self, member: Candidate) -> str:
+        """The operator or the family."""
+        return str(getattr(member, self.config.rows))
 
-    def lay_out(self, pool: Sequence[Candidate], order: Sequence[int], vectors: Vectors) -> Layout:
+    async def lay_out(self, pool: Population, order: NDArray[np.intp], rounds: Rounds, models: Models) -> Layout:
         """A row for each of the categories, or for each that the pool shows, by name."""
-        names = {number: getattr(pool[number], self.config.rows) for number in order}
-        rows = self.config.categories or sorted(set(names.values()))
-        row_of = {name: row for row, name in enumerate(rows)}
-        missing = f"{self.config.rows} `{{}}` is not among `categories`"
-        return Layout(
-            [_label(name) for name in rows],
-            {number: row_of.get(name, missing.format(_label(name))) for number, name in names.items()},
-        )
+        shown = {rounds.names[kind] for kind in np.unique(rounds.kinds[order])}
+        rows = self.config.categories or sorted(shown)
+        places = {name: row for row, name in enumerate(rows)}
+        of_kind = np.array([places.get(name, -1) for name in rounds.names], dtype=np.intp)
+        row_of = np.full(len(pool), -1, dtype=np.intp)
+        row_of[order] = of_kind[rounds.kinds[order]]
+        why = {
+            number: f"{self.config.rows} `{_label(rounds.names[rounds.kinds[number]])}` is not among `categories`"
+            for number in order[row_of[order] < 0].tolist()
+        }
+        return Layout([_label(name) for name in rows], row_of, why)
 
 
 class MapElitesTopics(GridSelector):
@@ -176,38 +196,23 @@ class MapElitesTopics(GridSelector):
     Config = MapElitesTopicsConfig
     config: MapElitesTopicsConfig
 
-    async def embed(self, pool: Sequence[Candidate], models: Models) -> Vectors:
-        """Vectors of all instructions with their inputs, and of the centroids."""
-        texts = list(dict.fromkeys([*(member.prompt_text for member in pool), *(self.config.centroids or ())]))
-        vectors: dict[str, NDArray[np.float32] | str] = {}
-        for start in range(0, len(texts), IN_FLIGHT):
-            chunk = texts[start : start + IN_FLIGHT]
-            found = await asyncio.gather(*map(partial(_embed, models), chunk))
-            vectors.update(zip(chunk, found, strict=True))
-        return vectors
-
-    def lay_out(self, pool: Sequence[Candidate], order: Sequence[int], vectors: Vectors) -> Layout:
+    async def lay_out(self, pool: Population, order: NDArray[np.intp], rounds: Rounds, models: Models) -> Layout:
         """A row for each topic."""
-        row_of: dict[int, int | str] = {}
-        known: list[int] = []
-        stack: list[NDArray[np.float32]] = []
-        for number in order:
-            vector = vectors[pool[number].prompt_text]
-            if isinstance(vector, str):
-                row_of[number] = vector
-            else:
-                known.append(number)
-                stack.append(vector)
-        if not known:
-            return Layout(self._rows([]), row_of)
-        matrix = np.stack(stack)
+        vectors = await pool.vectors(models)
+        reasons = {number: f"no embedding: {why}" for number, why in vectors.failed.items()}
+        row_of = np.full(len(pool), -1, dtype=np.intp)
+        known = order[~np.isin(order, list(reasons))]
+        if not len(known):
+            return Layout(self._rows([]), row_of, reasons)
+        matrix = vectors.at(known)
         if self.config.centroids is None:
-            topics, leaders = lead(matrix, self.config.topics, self.config.similarity)
-            rows = self._rows([pool[known[row]].instruction for row in leaders])
+            topics, leaders = await asyncio.to_thread(lead, matrix, self.config.topics, self.config.similarity)
+            rows = self._rows([founder.instruction for founder in await pool.rows(known[leaders])])
         else:
-            topics, rows = nearest(matrix, self._centroids(vectors)), self._rows(self.config.centroids)
-        row_of.update((number, int(topic)) for number, topic in zip(known, topics, strict=True))
-        return Layout(rows, row_of)
+            centroids = await self._centroids(models)
+            topics, rows = await asyncio.to_thread(nearest, matrix, centroids), self._rows(self.config.centroids)
+        row_of[known] = topics
+        return Layout(rows, row_of, reasons)
 
     def _rows(self, texts: Sequence[str]) -> list[str]:
         """Names of all topics, of those too that nothing has founded yet: they count in coverage."""
@@ -216,37 +221,28 @@ class MapElitesTopics(GridSelector):
         names = [f"topic {number} ({_label(text)!r})" for number, text in enumerate(texts, 1)]
         return names + [f"topic {number}" for number in range(len(names) + 1, self.config.topics + 1)]
 
-    def _centroids(self, vectors: Vectors) -> NDArray[np.float32]:
+    async def _centroids(self, models: Models) -> NDArray[np.float32]:
         rows = []
         for text in self.config.centroids or ():
-            vector = vectors[text]
-            if isinstance(vector, str):
-                raise ConfigError(f"{self.name}: the centroid {_label(text)!r} has {vector}")
-            rows.append(vector)
+            try:
+                rows.append(await models.embedder.embed(text))
+            except RequestError as error:
+                raise ConfigError(f"{self.name}: the centroid {_label(text)!r} has no embedding: {error}") from error
         return np.stack(rows)
 
 
-async def _embed(models: Models, text: str) -> NDArray[np.float32] | str:
-    try:
-        return await models.embedder.embed(text)
-    except RequestError as error:
-        return f"no embedding: {error}"
-
-
-def _best_first(pool: Sequence[Candidate], objective: Mapping[int, float], *, by_round: bool = False) -> list[int]:
+def _best_first(
+    members: NDArray[np.intp],
+    ids: NDArray[np.str_],
+    rounds: NDArray[np.intp],
+    objective: NDArray[np.float64],
+    *,
+    by_round: bool = False,
+) -> NDArray[np.intp]:
     """Members by number: of falling objective, equals by round and id; `by_round` puts the rounds one after another."""
-    numbers = list(objective)
-    ids = np.array([pool[number].id for number in numbers], dtype=np.str_)
-    rounds = np.array([pool[number].round for number in numbers])
-    falling = -np.array(list(objective.values()))
+    falling, rounds, ids = -objective[members], rounds[members], ids[members]
     # The last key weighs most. numpy lets other threads work while it sorts, unlike `sorted`.
-    order = np.lexsort((ids, falling, rounds) if by_round else (ids, rounds, falling))
-    return [numbers[row] for row in order]
-
-
-def _value(member: Candidate, name: str) -> float | None:
-    score = member.scores.get(name)
-    return None if score is None else score.value
+    return members[np.lexsort((ids, falling, rounds) if by_round else (ids, rounds, falling))]
 
 
 def _why(member: Candidate, name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from evoagent import Vectors
+
 SCALE = 2.0**20
 """Components are rounded to multiples of 1 / SCALE and taken as whole numbers. Sums of their products stay below 2**53,
 so float64 holds them exactly: a similarity is the same in any order of summation, on any number of threads, in any
@@ -14,16 +16,17 @@ BLOCK = 8192
 """Rows compared at once."""
 
 
-def nearest(vectors: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The centroid with the highest cosine to each unit vector, shape (n,); the first of equals."""
+def nearest(vectors: NDArray[np.float32] | Vectors, centroids: NDArray[np.float32], first: int = 0) -> NDArray[np.intp]:
+    """The centroid with the highest cosine to each unit vector from `first` on, shape (n - first,); first of equals."""
     fixed = _whole(centroids).T
-    found = np.zeros(len(vectors), dtype=np.intp)
-    for start in range(0, len(vectors), BLOCK):
-        found[start : start + BLOCK] = (_whole(vectors[start : start + BLOCK]) @ fixed).argmax(axis=1)
+    found = np.zeros(len(vectors) - first, dtype=np.intp)
+    for start in range(0, len(found), BLOCK):
+        block = vectors[first + start : first + start + BLOCK]
+        found[start : start + BLOCK] = (_whole(block) @ fixed).argmax(axis=1)
     return found
 
 
-def lead(vectors: NDArray[np.float32], most: int, similarity: float) -> tuple[NDArray[np.intp], list[int]]:
+def lead(vectors: NDArray[np.float32] | Vectors, most: int, similarity: float) -> tuple[NDArray[np.intp], list[int]]:
     """Leader clustering (Hartigan, "Clustering Algorithms", 1975): one pass over unit vectors, in their order.
 
     A vector whose cosine to all leaders so far is below `similarity` becomes one, until there are `most`; any other
@@ -36,9 +39,11 @@ def lead(vectors: NDArray[np.float32], most: int, similarity: float) -> tuple[ND
     found = np.zeros(len(vectors), dtype=np.intp)
     leaders: list[int] = []
     known = np.zeros((most, vectors.shape[1]))
-    row = 0
+    row, block = 0, np.empty((0, vectors.shape[1]))
     while row < len(vectors) and len(leaders) < most:
-        vector = _whole(vectors[row])
+        if row % BLOCK == 0:
+            block = _whole(vectors[row : row + BLOCK])
+        vector = block[row % BLOCK]
         cosines = known[: len(leaders)] @ vector
         best = int(cosines.argmax()) if leaders else -1
         if best < 0 or cosines[best] < similarity * SCALE**2:
@@ -48,7 +53,7 @@ def lead(vectors: NDArray[np.float32], most: int, similarity: float) -> tuple[ND
         found[row] = best
         row += 1
     if row < len(vectors):
-        found[row:] = nearest(vectors[row:], vectors[leaders])
+        found[row:] = nearest(vectors, vectors[np.array(leaders)], row)
     return found, leaders
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 from evoagent.failures import DATA_CHARACTERS, plain_json
 from evoagent.models.roles import Models
 from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec
+from evoagent.population.base import Population
 from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
 from evoagent.testing.checking.hostile import INSTRUCTIONS
+from evoagent.testing.collecting import collect
 from evoagent.testing.seeds import DOCUMENTS, SEEDS
 
 Flaw = Callable[[Any], str | None]
@@ -120,14 +122,17 @@ def _population_cases(method: str, flaw_of: Callable[[int], Flaw]) -> list[Case]
     }
 
     def make(label: str, candidates: Sequence[Candidate], survivors: Sequence[Candidate], ordinary: bool) -> Case:
-        def call(plugin: Any, models: Models) -> Awaitable[Any]:
-            found: Awaitable[Any] = getattr(plugin, method)(candidates, survivors, models)
-            return found
+        def call(plugin: Any, models: Models) -> Any:
+            found = getattr(plugin, method)(Population.of(candidates), Population.of(survivors), models)
+            return collect(found) if isinstance(found, AsyncIterator) else found
 
         return Case(label, call, flaw_of(len(candidates)), ordinary)
 
     def measured(label: str, survivors: Sequence[Candidate]) -> Case:
-        return Case(label, lambda plugin, models: plugin.measure(survivors, models), figures_flaw, method="measure")
+        def call(plugin: Any, models: Models) -> Any:
+            return plugin.measure(Population.of(survivors), models)
+
+        return Case(label, call, figures_flaw, method="measure")
 
     made = [make(label, *group) for label, group in groups.items()]
     if method in ("score_all", "select"):
