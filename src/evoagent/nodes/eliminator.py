@@ -22,6 +22,7 @@ from evoagent.nodes.common import Batcher, Progress, undecided
 from evoagent.nodes.critic import criticise_edits
 from evoagent.nodes.population import Decided, judge_together
 from evoagent.nodes.previews import preview
+from evoagent.nodes.quota import Places, Unlimited
 from evoagent.nodes.review import RULE as REVIEW
 from evoagent.nodes.review import Decision, edits, review
 from evoagent.nodes.review import verdicts as verdicts_of
@@ -118,8 +119,8 @@ async def _choose(context: EvolutionContext, round: int, reviewed: Mapping[str, 
     """The verdicts of a person, of the rules that see all candidates, of the selector, and of the quota."""
     left = await context.populations.undecided(round)
     earlier = await context.populations.survivors(context.since)
-    quota = context.stage.config.stop.survivors
-    decided = Decided(None if quota is None else quota - len(earlier))
+    wanted = context.stage.config.stop.survivors
+    decided = Decided(Unlimited() if wanted is None else Places(wanted - len(earlier)))
     for id, verdict in reviewed.items():
         decided.add(id, verdict)
     remaining = left.where(~np.isin(left.ids, np.array(list(reviewed), dtype=np.str_)))

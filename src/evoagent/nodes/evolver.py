@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -16,9 +17,10 @@ from evoagent.ledger.rows import NewCandidate
 from evoagent.models.pools import Rows
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress
+from evoagent.nodes.mating import DrawnMates, Mating
 from evoagent.nodes.previews import preview
 from evoagent.operators.schedule import schedule
-from evoagent.records import Candidate, Evolution, Instruction, content_id, content_number
+from evoagent.records import Candidate, Evolution, Instruction, content_id
 from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
 from evoagent.stopping import budgets, first_reason
 
@@ -156,7 +158,7 @@ async def _assignments(
 ) -> AsyncIterator[Assignment]:
     config, round, population = context.stage.config.evolver, state["round"], state["population"]
     names, samples, seed = list(context.operators), config.samples, context.config.seed
-    assigned = schedule(config.schedule, names, seed)
+    assigned, mating = schedule(config.schedule, names, seed), DrawnMates(seed)
     most = max(operator.evolutions for operator in context.operators.values())
 
     async def read(start: int, limit: int) -> list[Instruction]:
@@ -175,7 +177,7 @@ async def _assignments(
                 for sample in range(samples):
                     if not await budget.take(operator.evolutions):
                         return
-                    mates = await _mates(read, operator, parent, population, seed, round, sample)
+                    mates = await _mates(read, operator, parent, population, mating, round, sample)
                     place = ((position * len(names) + rank) * samples + sample) * most
                     yield Assignment(place, (parent, *mates), operator, context.stage.name, round, sample)
 
@@ -214,20 +216,20 @@ async def _mates(
     operator: LoadedOperator,
     parent: Instruction,
     population: int,
-    seed: int,
+    mating: Mating,
     round: int,
     sample: int,
 ) -> list[Instruction]:
-    """The further parents of a crossover: others of the population, drawn by a hash."""
+    """The further parents of a crossover: others of the population."""
     mates: list[Instruction] = []
-    attempt = 0
-    while len(mates) < operator.parents - 1 and attempt < 20 * operator.parents:
-        text = f"{seed}:{parent.id}:{operator.name}:{round}:{sample}:{attempt}"
-        found = await read(content_number(text, population), 1)
-        attempt += 1
+    proposed = mating.propose(parent.id, operator.name, round, sample, population)
+    for position in islice(proposed, 20 * operator.parents if operator.parents > 1 else 0):
+        found = await read(position, 1)
         if found[0].id not in {parent.id, *(mate.id for mate in mates)}:
             mates.extend(found)
-    if len(mates) < operator.parents - 1:
+        if len(mates) == operator.parents - 1:
+            return mates
+    if operator.parents > 1:
         raise PluginError(f"{operator.title} combines {operator.parents} parents, but the population has {population}")
     return mates
 

@@ -15,13 +15,13 @@ from evoagent.errors import EngineError, LedgerError, PluginError, UserError
 from evoagent.failures import Failures, PluginFault, explain, shown
 from evoagent.models.calls import Calls
 from evoagent.models.roles import Models
+from evoagent.nodes.quota import Quota, Unlimited
 from evoagent.nodes.rules import checked_verdict, failed
 from evoagent.nodes.scores import checked, missing
 from evoagent.population.base import PAGE, Population
 from evoagent.records import Score, Verdict
 from evoagent.state import EvolutionContext, LoadedRule, LoadedScorer, LoadedSelector
 
-QUOTA = "quota"  # the run has as many survivors as were asked for
 IN_MEMORY = 2**20  # bytes that wait there before they go to a temporary file
 
 T = TypeVar("T")
@@ -58,19 +58,16 @@ class Pages(Generic[T]):
 class Decided:
     """The verdicts of a round by candidate, until all of them are known."""
 
-    def __init__(self, places: int | None = None) -> None:
-        """`places` are what a quota leaves: whoever comes after them is rejected instead."""
+    def __init__(self, quota: Quota | None = None) -> None:
+        """Whoever is kept beyond `quota` is rejected instead."""
         self._pages: Pages[tuple[str, Verdict]] = Pages()
-        self._places, self._kept = places, 0
+        self._quota, self._kept = quota or Unlimited(), 0
 
     def add(self, id: str, verdict: Verdict) -> None:
         """Take one more."""
-        if verdict.kept and self._places is not None:
-            places = max(self._places, 0)
-            if self._kept >= places:
-                detail = "as many survivors as asked for"
-                verdict = Verdict(False, QUOTA, float(places), float(self._places), detail)
-            self._kept += 1
+        if verdict.kept:
+            verdict = self._quota.over(self._kept) or verdict
+            self._kept += verdict.kept
         self._pages.add((id, verdict))
 
     def items(self) -> Iterator[tuple[str, Verdict]]:
