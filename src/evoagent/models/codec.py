@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ def encode(result: Result) -> tuple[dict[str, Any], bytes | None]:
     """A JSON-able mapping and, for embeddings and per-token losses, little-endian float32 bytes."""
     if isinstance(result, Embedding):
         return {"prompt_tokens": result.prompt_tokens}, result.vector.astype("<f4").tobytes()
-    if isinstance(result, Completion):  # by name: `asdict` takes ten times as long
+    # By name: `asdict` takes ten times as long.
+    if isinstance(result, Completion):
         return {name: getattr(result, name) for name in Completion.__slots__}, None
     if isinstance(result, Choice):
         return {"probabilities": dict(result.probabilities), "prompt_tokens": result.prompt_tokens}, None
-    fields = asdict(result)
+    fields = {name: getattr(result, name) for name in Loss.__slots__}
     tokens = fields.pop("tokens")
     return fields, np.asarray(tokens, dtype="<f4").tobytes() if tokens else None
 

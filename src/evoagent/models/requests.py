@@ -206,8 +206,10 @@ def request_key(request: Request, model: str, run_seed: int) -> str:
     The run's seed is part of it only where it matters: a greedy completion, a loss, a choice and an embedding are
     the same in every run.
     """
-    content: dict[str, Any] = asdict(request)
-    content.pop("seed", None)
+    # By name: `asdict` takes ten times as long.
+    content: dict[str, Any] = {name: getattr(request, name) for name in request.__slots__ if name != "seed"}
+    if isinstance(request, GenerateRequest):
+        content["sampling"] = asdict(request.sampling)
     if isinstance(request, LossRequest) and not request.messages:
         del content["messages"]  # the keys of older ledgers, which did not know it
     if isinstance(request, GenerateRequest) and request.sampling.temperature > 0:
