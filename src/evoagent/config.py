@@ -250,6 +250,8 @@ class StageConfig(Strict):
     stop: StopConfig | None = None
 
 
+SECTIONS = ("evolver", "critic", "eliminator", "optimizer", "stop")  # of a stage
+
 ONLY_STAGE = "main"  # the stage of a configuration without `stages`
 
 
@@ -297,6 +299,10 @@ class RunConfig(Strict):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"stages: two are named `{name}`")
+        for section in SECTIONS:
+            unused = self.stages and all(getattr(stage, section) is not None for stage in self.stages)
+            if unused and section in self.model_fields_set and getattr(self, section) is not None:
+                raise ValueError(f"{section}: every stage has its own, so that this one is never used")
         if self.evolver is None and not self.stages:
             raise ValueError("expected `evolver` with its `operators`, or `stages`")
         lacking = [stage.name for stage in self.stages if (stage.evolver or self.evolver) is None]
@@ -305,7 +311,10 @@ class RunConfig(Strict):
         responder = self.models.resolve("responder")
         greedy = responder is not None and responder.sampling is not None and responder.sampling.temperature == 0
         if greedy and any(stage.critic.responses > 1 for stage in self.plan):
-            raise ValueError("critic.responses: all would be alike, since models.responder.sampling.temperature is 0")
+            raise ValueError(
+                "found critic.responses above 1, which would all be alike: expected a temperature above 0 in "
+                "models.responder.sampling"
+            )
         return self
 
     @property
@@ -383,10 +392,14 @@ def decisions(config: RunConfig, versions: Mapping[str, str]) -> str:
 
 
 def dump_yaml(config: RunConfig) -> str:
-    """The resolved configuration as YAML, every default spelled out."""
+    """The resolved configuration as YAML, every default spelled out but those of sections that no stage uses."""
     import yaml
 
-    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    content = config.model_dump(mode="json")
+    for section in SECTIONS:
+        if config.stages and all(getattr(stage, section) is not None for stage in config.stages):
+            del content[section]
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return text
 
 

@@ -50,7 +50,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     """
     manager = PluginManager().load()
     spec = manager.get("exporter", format)
-    convert = _named(manager.create(spec, {}), format, manager.label(spec))
+    convert = _named(manager.create(spec, {}), format, manager.label(spec), spec.responses)
     target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
     check_output(target)
     with reading(directory) as (store, record):
@@ -58,7 +58,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
         return target, export(rows, format, target, convert)
 
 
-def _named(convert: Exporter, format: str, of: str) -> Exporter:
+def _named(convert: Exporter, format: str, of: str, may_skip: bool) -> Exporter:
     """`convert`, whose failures name the exporter and the distribution that brought it."""
     if not of:
         return convert
@@ -68,7 +68,7 @@ def _named(convert: Exporter, format: str, of: str) -> Exporter:
         try:
             with stdout_to_stderr():
                 found = convert(row)
-            if found is None:
+            if found is None and may_skip:
                 return None
             if not isinstance(found, Mapping):
                 raise TypeError(f"returned {shown(found)}, expected a mapping")

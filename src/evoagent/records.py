@@ -73,7 +73,7 @@ class Evolution:
         reason: why there is no instruction, for the ledger.
         raw: the completion it was extracted from, for the ledger.
         truncated: the completion ran into its token limit.
-        data: attached to the candidate, and to the instruction that it becomes; none of the parent's stays by itself.
+        data: attached to the candidate, and to the instruction that it becomes; None keeps the (first) parent's.
     """
 
     instruction: str
@@ -82,7 +82,7 @@ class Evolution:
     raw: str = ""
     truncated: bool = False
     response: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class LoadedOperator(Loaded):
 
     Attributes:
         identity: what tells its candidates from those of other versions and models.
-        params: as the configuration, or the optimizer, gives them.
+        params: as the configuration, or the optimizer, gives them, with the defaults of those left out.
     """
 
     kind = "operator"

@@ -224,6 +224,8 @@ def test_an_older_ledger_is_brought_up_to_date(cli: Cli, config: Callable[..., P
         alter table candidates rename column version to prompt_hash;
         alter table candidates drop column data;
         alter table instructions drop column data;
+        alter table candidates drop column stage;
+        alter table instructions drop column stage;
         update meta set value = '1' where key = 'schema_version';
         """
     )

@@ -73,7 +73,7 @@ async def test_what_survives_a_stage_is_what_the_next_one_begins_with(
     assert summary["candidates"] == summary["survivors"] + summary["handed_on"] + sum(summary["rejected"].values())
     assert [(stage["stage"], stage["rounds"]) for stage in summary["stages"]] == [("widen", 2), ("deepen", 1)]
     assert sum(stage["candidates"] for stage in summary["stages"]) == summary["candidates"]
-    assert summary["stop_reason"] == "1 rounds"
+    assert summary["stop_reason"] == "stage deepen: 1 rounds"
     card = (run / "dataset" / "README.md").read_text()
     assert "### Stages" in card
     assert "| deepen | 1 |" in card
@@ -119,11 +119,11 @@ async def test_a_budget_is_that_of_its_stage(toy_config: Make, run_toy: Run, tmp
     stages = [STAGES[0] | {"stop": {"rounds": 1}}, STAGES[1] | {"stop": {"candidates": 4}}]
     summary = await run_toy(toy_config(stages=stages))
     assert [stage["candidates"] for stage in summary["stages"]] == [12, 4]
-    assert summary["stop_reason"] == "budget of 4 candidates"
+    assert summary["stop_reason"] == "stage deepen: budget of 4 candidates"
     tokens = [STAGES[0], STAGES[1] | {"stop": {"tokens": 1}}]
     summary = await run_toy(toy_config(stages=tokens), tmp_path / "tokens")
     assert summary["stages"][1]["candidates"] == 24 or summary["stages"][1]["rounds"] == 1
-    assert summary["stop_reason"] == "budget of 1 tokens"
+    assert summary["stop_reason"] == "stage deepen: budget of 1 tokens"
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def describe(summary: dict[str, Any]) -> str:
             f"requests    {requests['sent']:,} sent, {requests['cached']:,} from the log",
             f"tokens      {tokens:,} in {summary['seconds']:.0f} s",
             f"dataset     {directory}/dataset/train.jsonl",
-            f"next        {command()} lineage {shlex.quote(directory)} --row 1",
+            *([f"next        {command()} lineage {shlex.quote(directory)} --row 1"] if summary["survivors"] else []),
         ]
     )
 
@@ -134,7 +134,8 @@ def plan(prepared: Prepared, *, as_json: bool) -> None:
     models = load_models(config.models, prepared.base, manager)
     check_capabilities(models, used_specs(config, manager), config.corpora)
     first = config.plan[0].evolver
-    per_parent = first.samples * (len(first.operators) if first.schedule == "all" else 1)
+    evolutions = [manager.get("operator", use.name).evolutions for use in first.operators]
+    per_parent = first.samples * (sum(evolutions) if first.schedule == "all" else max(evolutions))
     found: dict[str, Any] = {
         "run": str(prepared.directory),
         "seeds": seeds.count,

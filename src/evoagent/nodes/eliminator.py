@@ -70,7 +70,7 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
         await run(store.replace, context.run_id, round, ReplaceParents())
     following, last = context.next_stage, ended is not None and context.next_stage is None
     if following is not None and ended is not None and not totals.survivors:
-        ended, last = f"stage {context.stage.name}: {ended}, nothing has survived", True
+        ended, last = f"{ended}, nothing has survived", True
     return {
         "stage": following.name if ended and following and not last else context.stage.name,
         "round": round if last else round + 1,
@@ -79,7 +79,7 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
         "survivors": totals.survivors,
         "rejected": totals.rejected,
         "barren": barren,
-        "stop_reason": ended if last else None,
+        "stop_reason": (f"stage {context.stage.name}: {ended}" if len(context.stages) > 1 else ended) if last else None,
         "then": "finish" if last else "prepare" if ended else "optimizer" if context.stage.optimizer else "evolver",
         "last_round": {
             "round": round,

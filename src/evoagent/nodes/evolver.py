@@ -295,7 +295,9 @@ def checked_evolution(found: object) -> Evolution:
     )
 
 
-def _data(found: object) -> dict[str, Any]:
+def _data(found: object) -> dict[str, Any] | None:
+    if found is None:
+        return None
     try:
         return plain_json(found, DATA_CHARACTERS)
     except (TypeError, ValueError, RecursionError) as error:
@@ -328,7 +330,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution | Except
         finish_reason="length" if evolution.truncated else "stop",
         family=assignment.operator.family,
         parents=assignment.parents,
-        data=evolution.data,
+        data=parent.data if evolution.data is None else evolution.data,
     )
     version, place = assignment.operator.version, assignment.position + number
     return NewCandidate(candidate, place, model, evolution.raw, reason, error, version)

@@ -33,7 +33,10 @@ class Pages(Generic[T]):
     def __init__(self) -> None:
         self._page: list[T] = []
         self._count = 0
-        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it goes with the last reference
+        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it goes with the pages
+
+    def __del__(self) -> None:
+        self._file.close()
 
     def __len__(self) -> int:
         return self._count

@@ -20,7 +20,7 @@ async def rank(answered: Sequence[Candidate], models: Models, context: Evolution
     method = selector.plugin.rank
     try:
         found = await context.dispatcher.guard(selector.title, method, list(answered), models, limited=selector.strange)
-        return _checked(found, len(answered))
+        return checked_ranks(found, len(answered))
     except (EngineError, LedgerError, UserError):
         raise
     except Exception as error:
@@ -28,7 +28,12 @@ async def rank(answered: Sequence[Candidate], models: Models, context: Evolution
         return [0.0] * len(answered)
 
 
-def _checked(found: object, count: int) -> list[float | None]:
+def checked_ranks(found: object, count: int) -> list[float | None]:
+    """What a response selector returned: a rank for each of `count` responses.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
     if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != count:
         raise TypeError(f"returned {shown(found)}, expected a list of one number or None for each of {count} responses")
     ranks: list[float | None] = []

@@ -87,7 +87,7 @@ def _operator(manager: PluginManager, use: PluginUse, identities: Iterable[str])
         of=manager.label(spec),
         version=version,
         identity=content_id(version, *identities),
-        params=use.params,
+        params=use.params if spec.config is None else spec.config.model_validate(use.params).model_dump(mode="json"),
         family=spec.family,
         parents=spec.parents,
         evolutions=spec.evolutions,

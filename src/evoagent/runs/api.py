@@ -39,10 +39,11 @@ class Run:
     failure: str | None = None
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of the dataset, read from its file one by one."""
+        """The rows of the dataset, read from its file one by one; `data` as a mapping or None."""
         # Only a line feed ends a row: texts may hold what others take for the end of a line.
         with (self.directory / "dataset" / "train.jsonl").open(encoding="utf-8", newline="\n") as file:
-            yield from map(json.loads, file)
+            for row in map(json.loads, file):
+                yield {**row, "data": None if row["data"] is None else json.loads(row["data"])}
 
     def __repr__(self) -> str:
         balance = f"{self.summary['survivors']} of {self.summary['candidates']} candidates survive"

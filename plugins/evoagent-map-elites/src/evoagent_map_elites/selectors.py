@@ -54,7 +54,7 @@ class GridSelector(Selector):
     async def lay_out(self, pool: Population, order: NDArray[np.intp], rounds: Rounds, models: Models) -> Layout:
         """Rows for the members of the pool that have their scores, by number, in `order`."""
 
-    def kind(self, member: Candidate) -> str:
+    def trait(self, member: Candidate) -> str:
         """What the rows tell members apart by, where that is a word of the member's own."""
         return ""
 
@@ -127,7 +127,7 @@ class GridSelector(Selector):
         async for page in pool.pages():
             end = start + len(page)
             numbers[start:end] = [member.round for member in page]
-            kinds[start:end] = [names.setdefault(self.kind(member), len(names)) for member in page]
+            kinds[start:end] = [names.setdefault(self.trait(member), len(names)) for member in page]
             start = end
         return Rounds(numbers, kinds, list(names))
 
@@ -164,7 +164,7 @@ class MapElites(GridSelector):
     Config = MapElitesConfig
     config: MapElitesConfig
 
-    def kind(self, member: Candidate) -> str:
+    def trait(self, member: Candidate) -> str:
         """The operator or the family."""
         return str(getattr(member, self.config.rows))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from evoagent.failures import DATA_CHARACTERS, plain_json
 from evoagent.models.roles import Models
+from evoagent.nodes.ranks import checked_ranks
 from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec
 from evoagent.population.base import Population
 from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
@@ -51,7 +52,34 @@ def cases(spec: PluginSpec) -> list[Case]:
     if isinstance(spec, RuleSpec):
         whole = spec.looks_at == "population"
         return _population_cases("judge_all", _verdicts_flaw) if whole else _single_cases("judge", verdict_flaw)
+    if spec.kind == "response-selector":
+        return _rank_cases()
     return _population_cases("select", _verdicts_flaw) if spec.kind == "selector" else []
+
+
+def _rank_cases() -> list[Case]:
+    plain = _ordinary()[0]
+    texts = {"three responses": ["Yes.", "No.", "Perhaps, if it rains."], "equal responses": ["Yes.", "Yes."]}
+    texts["an empty response and one that is cut off"] = ["", "It depends on the"]
+    hostile = {f"{name} as responses": [text, "Yes."] for name, text in INSTRUCTIONS.items()}
+
+    def make(label: str, responses: list[str]) -> Case:
+        ends = ["length" if text.endswith("the") else "stop" for text in responses]
+        answered = [
+            replace(plain, response=text, response_finish_reason=end) for text, end in zip(responses, ends, strict=True)
+        ]
+        flaw = partial(_ranks_flaw, len(answered))
+        return Case(label, lambda plugin, models: plugin.rank(answered, models), flaw, label in texts)
+
+    return [make(label, responses) for label, responses in {**texts, **hostile}.items()]
+
+
+def _ranks_flaw(count: int, found: Any) -> str | None:
+    try:
+        checked_ranks(found, count)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _operator_cases(spec: OperatorSpec) -> list[Case]:

@@ -46,6 +46,8 @@ def exporter_findings(spec: Any, make: Callable[[], Any]) -> list[Finding]:
         except Exception as error:
             problems[f"raises {type(error).__name__}: {error}"] = label
             continue
+        if first is None and spec.responses:
+            continue
         if not isinstance(first, Mapping):
             problems[f"gives {first!r:.60}, expected a mapping that JSON can hold"] = label
         elif first != again:
@@ -65,6 +67,11 @@ def _rows() -> Iterator[tuple[str, dict[str, Any]]]:
         "input": "", "output": "It.", "scores": {"ifd": 0.5, "length": None}, "model": "m", "responder": "m",
     }  # fmt: skip
     yield "a row", row
+    answers = [
+        {"response": "It.", "finish_reason": "stop", "scores": {"ifd": 0.5}, "rank": 0.5, "kept": True},
+        {"response": "That.", "finish_reason": "length", "scores": {"ifd": None}, "rank": None, "kept": False},
+    ]
+    yield "a row with responses", {**row, "responses": answers}
     yield "a row with empty texts", {**row, "instruction": "", "output": "", "scores": {}}
     for label, text in INSTRUCTIONS.items():
         yield label, {**row, "instruction": text, "input": text, "output": text}
