@@ -250,8 +250,6 @@ class StageConfig(Strict):
     stop: StopConfig | None = None
 
 
-SECTIONS = ("evolver", "critic", "eliminator", "optimizer", "stop")  # of a stage
-
 ONLY_STAGE = "main"  # the stage of a configuration without `stages`
 
 
@@ -299,10 +297,6 @@ class RunConfig(Strict):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"stages: two are named `{name}`")
-        for section in SECTIONS:
-            unused = self.stages and all(getattr(stage, section) is not None for stage in self.stages)
-            if unused and section in self.model_fields_set and getattr(self, section) is not None:
-                raise ValueError(f"{section}: every stage has its own, so that this one is never used")
         if self.evolver is None and not self.stages:
             raise ValueError("expected `evolver` with its `operators`, or `stages`")
         lacking = [stage.name for stage in self.stages if (stage.evolver or self.evolver) is None]
@@ -392,14 +386,10 @@ def decisions(config: RunConfig, versions: Mapping[str, str]) -> str:
 
 
 def dump_yaml(config: RunConfig) -> str:
-    """The resolved configuration as YAML, every default spelled out but those of sections that no stage uses."""
+    """The resolved configuration as YAML, every default spelled out."""
     import yaml
 
-    content = config.model_dump(mode="json")
-    for section in SECTIONS:
-        if config.stages and all(getattr(stage, section) is not None for stage in config.stages):
-            del content[section]
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     return text
 
 

@@ -174,5 +174,5 @@ async def test_a_killed_run_ends_with_the_same_responses(
 
 
 def test_a_greedy_responder_gives_one_response_only(toy_config: Make) -> None:
-    with pytest.raises(ValidationError, match="would be alike"):
+    with pytest.raises(ValidationError, match="would all be alike"):
         several(toy_config, models={"evolver": ROLE})

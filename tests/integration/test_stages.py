@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import evoagent
 from evoagent.config import RunConfig, Strict
-from evoagent.errors import EngineError
+from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, Notice, StageStarted
 from evoagent.models.roles import Models
 from evoagent.operators.base import Operator
@@ -139,6 +140,16 @@ async def test_a_budget_is_that_of_its_stage(toy_config: Make, run_toy: Run, tmp
 def test_stages_that_cannot_be(toy_config: Make, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         toy_config(**changes)
+
+
+def test_rounds_that_no_stage_would_take(toy_config: Make, tmp_path: Path) -> None:
+    stages = [stage | {"stop": {"rounds": 1}} for stage in STAGES]
+    values = toy_config().model_dump(mode="json") | {"stages": stages}
+    values["evolver"], values["eliminator"], values["critic"] = None, {"rules": []}, {"scorers": []}
+    stages[0] |= {"evolver": {"operators": ["breadth"]}, "eliminator": {"rules": []}}
+    stages[1] |= {"evolver": {"operators": ["deepening"]}, "critic": {"scorers": ["length"]}}
+    with pytest.raises(UserError, match=r"each stage has a `stop` of its own; give `stages\.0\.stop\.rounds`"):
+        evoagent.run(values, rounds=2, out=tmp_path / "run")
 
 
 class Politely(Operator):

@@ -65,6 +65,10 @@ def prepare(
     }
     manager = PluginManager().load()
     found, base, output_dir = _read(config, _joined(given, overrides), manager)
+    if rounds is not None and found.stages and all(stage.stop is not None for stage in found.stages):
+        raise UserError(
+            f"rounds: found {rounds}, but each stage has a `stop` of its own; give `stages.0.stop.rounds` and so on"
+        )
     directory = output_dir / found.name if out is None else Path(expanduser(out))
     if lines is None:
         return Prepared(found, base, directory, manager)

@@ -215,7 +215,7 @@ def evolution_flaw(value: Any, most: int = 1) -> str | None:
     for name in ("input", "response", "reason"):
         if not isinstance(getattr(value, name), (str, type(None))):
             return f"Evolution.{name}: {_instead(getattr(value, name), 'a text or None')}"
-    return _data_flaw("Evolution.data", value.data)
+    return None if value.data is None else _data_flaw("Evolution.data", value.data)
 
 
 def score_flaw(value: Any) -> str | None:
