@@ -88,6 +88,8 @@ def _put(data: Any, steps: list[str], value: Any) -> Location:
             else:
                 node[key] = value
             return done
+        if isinstance(node, list) and key == len(node):
+            node.append(None)
         present = node[key] if isinstance(node, list) or key in node else None
         node[key] = _opened(present, done, steps[position + 1])
         node = node[key]
@@ -101,10 +103,15 @@ def _key(node: Any, step: str) -> str | int:
         raise _Misfit(f"found {shown(node)} where `{step}` should go, expected a mapping of keys to values")
     if step.isdecimal() and int(step) <= len(node):
         return int(step)
-    names = [item if isinstance(item, str) else next(iter(item), "") for item in node if isinstance(item, (str, dict))]
+    names = [_name(item) for item in node if isinstance(item, (str, dict))]
     if step in names and len(names) == len(node):
         return names.index(step)
     raise _Misfit(f"`{step}` is not in the list of {len(node)}{closest(step, (str(name) for name in names))}")
+
+
+def _name(item: str | dict[Any, Any]) -> Any:
+    """What an item of a list is called: a plugin `name: {...}`, or whatever has a `name`."""
+    return item if isinstance(item, str) else item.get("name", next(iter(item), ""))
 
 
 def _opened(value: Any, location: Location, following: str) -> Any:

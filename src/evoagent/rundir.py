@@ -234,12 +234,19 @@ def _with_fewer_operators(last: RunRecord, config: RunConfig) -> str | None:
         before = RunConfig.model_validate(last.config)
     except ValidationError:  # of another version
         return None
-    if before.evolver is None or config.evolver is None:
+    if len(before.stages) != len(config.stages):
         return None
-    kept = config.evolver.operators
-    if not all(use in before.evolver.operators for use in kept):
-        return None
-    return fingerprint(before.model_copy(update={"evolver": before.evolver.model_copy(update={"operators": kept})}))
+    pairs: list[tuple[Any, Any]] = [(before, config), *zip(before.stages, config.stages, strict=True)]
+    fewer: list[Any] = []
+    for old, new in pairs:
+        evolver = old.evolver
+        if evolver is not None and new.evolver is not None:
+            if not all(use in evolver.operators for use in new.evolver.operators):
+                return None
+            evolver = evolver.model_copy(update={"operators": new.evolver.operators})
+        fewer.append(old.model_copy(update={"evolver": evolver}))
+    whole, *stages = fewer
+    return fingerprint(whole.model_copy(update={"stages": stages}))
 
 
 def _differences(left: Any, right: Any, path: str = "") -> list[str]:
@@ -249,5 +256,11 @@ def _differences(left: Any, right: Any, path: str = "") -> list[str]:
             found
             for key in keys
             for found in _differences(left.get(key), right.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right) and "stages" in path:
+        return [
+            found
+            for number, (one, other) in enumerate(zip(left, right, strict=True))
+            for found in _differences(one, other, f"{path}.{number}")
         ]
     return [] if json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True) else [path]

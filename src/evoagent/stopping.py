@@ -61,13 +61,15 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """A budget of candidates."""
+    """A budget of candidates. It is spent when a call that gives `call` of them has no room any more."""
 
     most: int
+    call: int = 1
 
     def reason(self, standing: Standing) -> str | None:
         """See `Stop`."""
-        return f"budget of {self.most} candidates" if standing.candidates >= self.most else None
+        spent = standing.candidates + self.call > self.most
+        return f"budget of {self.most} candidates" if spent else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,16 @@ class BarrenRounds:
         return f"no survivor in {standing.barren} rounds" if standing.barren >= self.most else None
 
 
-def stops(config: StopConfig) -> list[Stop]:
-    """The policies of a configuration, in the order in which their reasons are told."""
+def stops(config: StopConfig, call: int = 1) -> list[Stop]:
+    """The policies of a configuration, in the order in which their reasons are told.
+
+    Args:
+        call: candidates that one call of an operator may give.
+    """
     found: list[Stop | None] = [
         None if config.survivors is None else Survivors(config.survivors),
         None if config.rounds is None else Rounds(config.rounds),
-        None if config.candidates is None else Candidates(config.candidates),
+        None if config.candidates is None else Candidates(config.candidates, call),
         *budgets(config),
         None if config.barren_rounds is None else BarrenRounds(config.barren_rounds),
     ]

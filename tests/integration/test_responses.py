@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -133,7 +134,7 @@ async def test_without_a_rank_there_are_no_pairs(toy_config: Make, run_toy: Run,
     for row in read_dataset(tmp_path / "run"):
         items = responses(tmp_path / "run").get(row["id"], [])
         assert [item["kept"] for item in items] == [1] + [0] * (len(items) - 1) if items else True
-    with pytest.raises(UserError, match=r"set critic\.responses"):
+    with pytest.raises(UserError, match=r"set critic\.responses above 1, and"):
         export_run(tmp_path / "run", "preference", None)
     assert not (tmp_path / "run" / "dataset" / "preference.jsonl").exists()
 
@@ -171,6 +172,38 @@ async def test_a_killed_run_ends_with_the_same_responses(
     both = [responses(tmp_path / name) for name in ("whole", "broken")]
     texts = [{id: [item["response"] for item in items] for id, items in found.items()} for found in both]
     assert texts[0] == texts[1]
+
+
+class Refusing(Script):
+    """Cannot answer some of what it is asked: others after the first end of the run."""
+
+    share = 2
+
+    def generate(self, request: GenerateRequest) -> str:
+        if request.messages[-1][1].startswith("Describe") and request.seed % Refusing.share == 0:
+            raise RequestError("cannot")
+        return super().generate(request) + " word" * (request.seed % 7)
+
+
+async def test_responses_and_scores_of_one_candidate_stay_together(
+    toy_config: Make, run_toy: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*_: Any) -> None:
+        raise EngineError("the process is killed when all responses are recorded")
+
+    config = several(toy_config, {"best": {"by": "words"}}, f"{__name__}:Refusing")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["evoagent.nodes.critic"], "_score_population", dies)
+        with pytest.raises(EngineError):
+            await run_toy(config)
+    before = responses(tmp_path / "run")
+    assert before
+    monkeypatch.setattr(Refusing, "share", 3)
+    await run_toy(config)
+    assert responses(tmp_path / "run") == before, "who was answered is not asked again"
+    for row in read_dataset(tmp_path / "run"):
+        assert row["scores"]["words"] == len(row["output"].split())
+        assert [item["response"] for item in before.get(row["id"], []) if item["kept"]] in ([], [row["output"]])
 
 
 def test_a_greedy_responder_gives_one_response_only(toy_config: Make) -> None:

@@ -130,6 +130,8 @@ def test_a_file_loads_with_its_folder_as_base(file: Path, manager: PluginManager
         (["seeds.path=a=b.jsonl"], "seeds.path", "a=b.jsonl"),
         (["stop.survivors="], "stop.survivors", None),
         ({"seeds.limit": 4, "stop.rounds": 1}, "seeds.limit", 4),
+        (["stages=[{name: a}, {name: b}]", "stages.b.stop.rounds=4"], "stages.1.stop.rounds", 4),
+        (["stages=[{name: a}]", "stages.1.name=b"], "stages.1.name", "b"),
     ],
 )
 def test_overrides_reach_their_key(
@@ -153,6 +155,10 @@ def test_overrides_reach_their_key(
         (["evolver.operators.0=deepenin"], "--set evolver.operators.0: operator `deepenin` is not known; did you mean"),
         (["evolver.operators.7=breadth"], "--set evolver.operators.7: `7` is not in the list of 2"),
         (["evolver.operators.0.deepening.word=1"], "--set evolver.operators.0.deepening.word: unknown key; did you"),
+        (
+            ["stages=[{name: a}]", "stages.name.stop.rounds=3"],
+            "--set stages.name.stop.rounds: `name` is not in the list",
+        ),
         (["seed.x=1"], "--set seed: found a mapping, expected an integer"),
         (["seeds.path.x=1"], "--set seeds.path.x: found 'seeds.jsonl' where `x` should go, expected a mapping"),
         (["stop.rounds=[1"], "--set stop.rounds: column 3: not valid YAML"),

@@ -33,6 +33,12 @@ def test_the_first_policy_that_ends_a_stage_says_why(
     assert first_reason(stops(StopConfig.model_validate(stop)), standing) == reason
 
 
+def test_a_budget_of_candidates_is_spent_when_a_call_does_not_fit() -> None:
+    policies = stops(StopConfig(rounds=9, candidates=20), call=3)
+    assert first_reason(policies, Standing(candidates=17)) is None
+    assert first_reason(policies, Standing(candidates=18)) == "budget of 20 candidates"
+
+
 def test_tokens_and_minutes_also_end_a_round_in_its_middle() -> None:
     config = StopConfig(rounds=1, candidates=1, tokens=10, minutes=1)
     assert first_reason(budgets(config), Standing(rounds=1, candidates=1)) is None

@@ -169,7 +169,10 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
             text = json.dumps(info, ensure_ascii=False, indent=2)
             description[0].write_text(text + "\n", encoding="utf-8", newline="\n")
         if not written.total():
-            raise DataError(f"{out}: no row has two responses of which one is better; set critic.responses above 1")
+            raise DataError(
+                f"{out}: no row has a response that ranks lower than its own: set critic.responses above 1, and "
+                "critic.response_selector to one that ranks them"
+            )
     return written.total()
 
 

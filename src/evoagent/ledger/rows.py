@@ -85,13 +85,18 @@ class Critique:
 
 @dataclass(frozen=True, slots=True)
 class StoredCandidate:
-    """A candidate as read back, with its place in the round."""
+    """A candidate as read back, with its place in the round.
+
+    Attributes:
+        criticised: the critic has recorded its response and its scores.
+    """
 
     candidate: Candidate
     position: int
     reason: str | None
     error: str | None
     responder: str | None = None
+    criticised: bool = False
 
     @property
     def brings_response(self) -> bool:
@@ -201,7 +206,9 @@ def stored(row: RowMapping, parents: Mapping[str, Instruction], scores: Mapping[
         scores=scores,
         data=row["data"],
     )
-    return StoredCandidate(candidate, row["position"], row["reason"], row["error"], row["responder"])
+    brought = row["responder"] == own_responder(row["operator"])
+    criticised = bool(scores) or (row["response"] is not None and not brought)
+    return StoredCandidate(candidate, row["position"], row["reason"], row["error"], row["responder"], criticised)
 
 
 def response_rows(run_id: str, candidate_id: str, responses: Sequence[Response]) -> list[dict[str, Any]]:

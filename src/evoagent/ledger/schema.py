@@ -2,7 +2,7 @@
 
 Rounds are counted through the whole run, over its stages. Rows of a run carry its `run_id`; the request log is shared
 by all runs of one directory, so that a run whose thresholds changed is decided anew without asking any model again.
-Nothing is ever deleted.
+Nothing is ever deleted, but the plan of a round that never came.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Calls:
         """
         try:
             return await self.attempt(who, function, *args, limited=limited)
-        except EvoAgentError:
+        except (EngineError, LedgerError, UserError):
             raise
         except Exception as error:
             raise PluginError(told(who, error)) from error

@@ -40,10 +40,19 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
         [rule for rule in context.rules if rule.looks_at == "instruction"] if context.stage.config.critic.screen else []
     )
 
-    await criticise(context, round, undecided(context, round), screening, progress.advance)
+    await criticise(context, round, _uncriticised(context, round, progress), screening, progress.advance)
     await _score_population(context, round)
     progress.finish()
     return {"previews": await preview(context, round)}
+
+
+async def _uncriticised(context: EvolutionContext, round: int, progress: Progress) -> AsyncIterator[StoredCandidate]:
+    """Those that a killed process has not come to: who was answered keeps its responses, scores and ranks together."""
+    async for stored in undecided(context, round):
+        if stored.criticised:
+            progress.advance()
+        else:
+            yield stored
 
 
 async def criticise_edits(context: EvolutionContext, round: int, written: Sequence[StoredCandidate]) -> None:

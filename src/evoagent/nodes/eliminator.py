@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from langgraph.runtime import Runtime
 
-from evoagent.errors import EvoAgentError
+from evoagent.errors import EngineError, LedgerError, UserError
 from evoagent.events import Notice, RoundFinished
 from evoagent.failures import AbandonedFault, explain
 from evoagent.ledger.replacement import ReplaceParents
@@ -96,7 +96,8 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
 def _ended(context: EvolutionContext, round: int, totals: Totals, barren: int) -> str | None:
     """Why the stage ends after `round`, or None if it goes on."""
     standing = context.standing(round - context.since + 1, totals.candidates, totals.survivors, barren)
-    return first_reason(stops(context.stage.config.stop), standing)
+    call = max(operator.evolutions for operator in context.operators.values())
+    return first_reason(stops(context.stage.config.stop, call), standing)
 
 
 async def _review(context: EvolutionContext, round: int, given: Mapping[str, Any]) -> dict[str, Verdict]:
@@ -224,7 +225,7 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
         try:
             found = await context.dispatcher.attempt(plugin.title, measure, survivors, models, limited=plugin.strange)
             figures |= checked_figures(plugin.name, found)
-        except EvoAgentError:
+        except (EngineError, LedgerError, UserError):
             raise
         except Exception as error:
             context.failures.failed(f"`measure` of {plugin.title}", explain(error))

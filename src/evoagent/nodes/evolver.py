@@ -255,10 +255,11 @@ def checked_evolutions(found: object, most: int) -> list[Evolution | Exception]:
     """
     if most == 1 or not isinstance(found, (list, tuple)):
         return [checked_evolution(found)]
-    if len(found) > most:
-        raise ValueError(f"returned {len(found)} evolutions, more than the {most} of its spec")
+    items = list(islice(found, most + 1))  # a list of a class of its own may lie about its length
+    if len(items) > most:
+        raise ValueError(f"returned more than the {most} evolutions that it declares")
     checked: list[Evolution | Exception] = []
-    for item in found or [Evolution("")]:
+    for item in items or [Evolution("")]:
         try:
             checked.append(checked_evolution(item))
         except (TypeError, ValueError) as error:

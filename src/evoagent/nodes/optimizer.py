@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from evoagent.errors import EvoAgentError
+from evoagent.errors import EngineError, EvoAgentError, LedgerError, UserError
 from evoagent.events import NodeFinished, NodeStarted, Notice
 from evoagent.failures import explain, plain_json, shown
 from evoagent.ledger.store import PAGE
@@ -36,7 +36,7 @@ async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -
         await context.store.database.run(context.store.add_methods, context.run_id, round, params)
         if params:
             runtime.stream_writer(Notice(f"{loaded.title} has improved {', '.join(sorted(params))}"))
-    except EvoAgentError:
+    except (EngineError, LedgerError, UserError):
         raise
     except Exception as error:
         message = f"{loaded.title}: {explain(error)}; the operators stay as they were"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from evoagent.errors import EngineError, LedgerError, UserError
 from evoagent.failures import explain, finite, shown
@@ -34,10 +35,11 @@ def checked_ranks(found: object, count: int) -> list[float | None]:
     Raises:
         TypeError, ValueError: it is none.
     """
-    if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != count:
+    items = list(islice(found, count + 1)) if isinstance(found, Sequence) and not isinstance(found, str) else []
+    if len(items) != count:
         raise TypeError(f"returned {shown(found)}, expected a list of one number or None for each of {count} responses")
     ranks: list[float | None] = []
-    for value in found:
+    for value in items:
         number = None if value is None else finite(value)
         if value is not None and number is None:
             raise ValueError(f"returned the rank {shown(value)}, expected a finite number or None")
