@@ -224,16 +224,15 @@ class Sessions:
     async def _enter(self, request: _Request) -> _Session:
         loop = asyncio.get_running_loop()
         session = self._open.get(request.directory)
-        if session is not None and not await self._fits(session, request):
+        # Two nodes may come at once, where a person has sent the graph elsewhere: whoever waited looks again.
+        while session is not None and (not await self._fits(session, request) or session.leave.is_set()):
             await self.close(request.directory)
-            session = None
+            session = self._open.get(request.directory)
         # Whoever waits for a person gives way: each open run holds its own models.
         for other in list(self._open.values()):
             if other is not session and other.rests() and not other.loop.is_closed():
                 other.loop.call_soon_threadsafe(other.leave.set)
-        if session is None or session.leave.is_set():
-            if session is not None and session.task is not None:
-                await asyncio.wait([session.task])
+        if session is None:
             session = _Session(request, loop, loop.create_future())
             self._open[request.directory] = session
             session.task = loop.create_task(self._hold(session))

@@ -136,7 +136,9 @@ async def test_a_cancelled_run_goes_on(serve: Serve, sessions: studio.Sessions) 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert len(sessions) == 0
+    async with asyncio.timeout(30):
+        while len(sessions):  # one that was still being opened is closed as soon as it is open
+            await asyncio.sleep(0.05)
     state, _ = await serve(None)
     assert state.values["candidates"] == 12
 

@@ -74,7 +74,7 @@ def run_to_end(start: Start) -> Callable[..., dict[str, Any]]:
 
     def run(config: Path, out: Path, *more: str) -> dict[str, Any]:
         process = start(config, out, *more)
-        stdout, stderr = process.communicate(timeout=280)
+        stdout, stderr = process.communicate(timeout=560)
         assert process.returncode == 0, stderr
         summary: dict[str, Any] = json.loads(stdout)
         return summary

@@ -126,8 +126,11 @@ def dataset(state: Any) -> list[dict[str, Any]]:
 
 def test_drawing_and_schemas_load_no_model(server: Server) -> None:
     client = server.client
-    (assistant,) = client.assistants.search()
-    assert assistant["graph_id"] == "evoagent"
+    assistants = {assistant["graph_id"]: assistant for assistant in client.assistants.search()}
+    assert assistants.keys() == {"evoagent", "evoagent-optimizer"}
+    improving = client.assistants.get_graph(assistants["evoagent-optimizer"]["assistant_id"])
+    assert ("optimizer", "evolver") in {(edge["source"], edge["target"]) for edge in improving["edges"]}
+    assistant = assistants["evoagent"]
     drawing = client.assistants.get_graph(assistant["assistant_id"])
     nodes = [node["id"] for node in drawing["nodes"]]
     assert nodes == ["__start__", "prepare", "evolver", "critic", "eliminator", "finish", "__end__"]

@@ -1,8 +1,12 @@
-"""How the threads of CPU engines wait for each other."""
+"""How the threads of engines wait for each other."""
 
 from __future__ import annotations
 
 import os
+from threading import Lock
+
+IMPORTING = Lock()
+"""Held while an engine imports its libraries: of two threads that import transformers, one can find it half done."""
 
 
 def wait_passively() -> None:
