@@ -17,7 +17,7 @@ from pydantic import Field
 from evoagent.config import ModelConfig, Strict
 from evoagent.errors import EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
-from evoagent.models.engines.threads import IMPORTING, wait_passively
+from evoagent.models.engines.threads import LOADING, wait_passively
 from evoagent.models.engines.tickets import Ticket
 from evoagent.models.engines.transformers import choose_device
 from evoagent.models.engines.worker import Job, Worker
@@ -81,12 +81,15 @@ class SentenceTransformersEngine(Engine):
         return outcomes
 
     def _load(self) -> dict[str, Job]:
-        with IMPORTING:
-            import torch
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils.logging import disable_progress_bar
+        with LOADING:
+            return self._load_alone()
 
-            from evoagent.models.engines.invariance import prepare
+    def _load_alone(self) -> dict[str, Job]:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
+
+        from evoagent.models.engines.invariance import prepare
 
         disable_progress_bar()
         source = self._source

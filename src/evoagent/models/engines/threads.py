@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from threading import Lock
 
-IMPORTING = Lock()
-"""Held while an engine imports its libraries: of two threads that import transformers, one can find it half done."""
+LOADING = Lock()
+"""Held while an engine loads its model. transformers keeps what it is doing in the process as a whole: of two threads
+that import it, or load weights with it, one can find the other's state."""
 
 
 def wait_passively() -> None:

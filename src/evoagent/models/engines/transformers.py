@@ -19,7 +19,7 @@ from evoagent.errors import ConfigError, EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
 from evoagent.models.engines.scoring_text import PLACEHOLDER, render_chat
-from evoagent.models.engines.threads import IMPORTING, wait_passively
+from evoagent.models.engines.threads import LOADING, wait_passively
 from evoagent.models.engines.worker import Job, Worker
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest
 
@@ -102,14 +102,17 @@ class TransformersEngine(Engine):
         return self._worker
 
     def _load(self) -> dict[str, Job]:
-        with IMPORTING:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-            from transformers.utils.logging import disable_progress_bar
+        with LOADING:
+            return self._load_alone()
 
-            from evoagent.models.engines.losses import LossScorer
-            from evoagent.models.engines.packed import PackedModel
-            from evoagent.models.engines.slots import Decoder
+    def _load_alone(self) -> dict[str, Job]:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
+
+        from evoagent.models.engines.losses import LossScorer
+        from evoagent.models.engines.packed import PackedModel
+        from evoagent.models.engines.slots import Decoder
 
         disable_progress_bar()
         options, source = self._options, self._source
