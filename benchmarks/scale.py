@@ -1,7 +1,9 @@
 """Memory and speed of a whole run by the number of seeds, with scripted models: what evoagent itself costs.
 
 Two rounds, one evolution and one response a seed, `ifd` and `ic_ifd`, six rules on the surface. Each size runs in a
-process of its own. Prints a table; with --out, writes it as JSON with the machine that it was measured on.
+process of its own. With --kill it is killed in the middle of the second round, and goes on in another process, of which
+`first_request_seconds` then tells. Prints a table; with --out, writes it as JSON with the machine that it was measured
+on.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,29 +45,33 @@ def config(folder: Path, seeds: int, population: bool) -> dict[str, Any]:
     }
 
 
-def measure(seeds: int, population: bool) -> dict[str, Any]:
-    """One run, in this process."""
+def measure(seeds: int, population: bool, folder: Path, kill: bool = False) -> dict[str, Any]:
+    """One run in `folder`, in this process; `kill` ends the process in the middle of the second round."""
     from evoagent.config import RunConfig
-    from evoagent.events import Event, NodeFinished
+    from evoagent.events import Event, NodeFinished, NodeProgress, Notice
     from evoagent.plugins.manager import PluginManager
     from evoagent.session import open_run, run_graph
 
     nodes: dict[str, float] = {}
+    first: list[float] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, NodeFinished):
             nodes[event.node] = nodes.get(event.node, 0.0) + event.seconds
+        if isinstance(event, Notice) and event.message.startswith("loading") and not first:
+            first.append(time.monotonic() - started)  # an engine is loaded for the first request that reaches it
+        if kill and isinstance(event, NodeProgress) and event.round == 2 and 2 * event.done > event.total:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    async def run(folder: Path) -> dict[str, Any]:
+    async def run() -> dict[str, Any]:
         values = RunConfig.model_validate(config(folder, seeds, population))
         async with open_run(values, folder, folder / "run", PluginManager().load(), listen=listen) as context:
             return await run_graph(context)
 
-    with tempfile.TemporaryDirectory() as name:
-        started = time.monotonic()
-        summary = asyncio.run(run(Path(name)))
-        seconds = time.monotonic() - started
-        ledger = (Path(name) / "run" / "ledger.db").stat().st_size
+    started = time.monotonic()
+    summary = asyncio.run(run())
+    seconds = time.monotonic() - started
+    ledger = (folder / "run" / "ledger.db").stat().st_size
     assert summary["candidates"] == summary["survivors"] + sum(summary["rejected"].values())
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
@@ -76,6 +83,7 @@ def measure(seeds: int, population: bool) -> dict[str, Any]:
         "candidates_per_second": round(summary["candidates"] / seconds, 1),
         "peak_mib": round(usage.ru_maxrss / 1024, 1),
         "ledger_mib": round(ledger / 2**20, 1),
+        "first_request_seconds": round(first[0], 1) if first else None,
         "node_seconds": {name: round(spent, 1) for name, spent in nodes.items()},
     }
 
@@ -84,17 +92,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[2_000, 20_000])
     parser.add_argument("--population", action="store_true", help="with near_duplicate and embedding_diversity")
+    parser.add_argument("--kill", action="store_true", help="kill each run in its second round, and go on")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        print(json.dumps(measure(options.one, options.population)))
+        print(json.dumps(measure(options.one, options.population, options.folder, options.kill)))
         return
     rows = []
     for seeds in options.seeds:
-        command = [sys.executable, __file__, "--one", str(seeds), *(["--population"] if options.population else [])]
-        ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        rows.append(json.loads(ended.stdout.splitlines()[-1]))
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "--one", str(seeds), "--folder", folder]
+            command += ["--population"] if options.population else []
+            if options.kill:
+                killed = subprocess.run([*command, "--kill"], stdout=subprocess.DEVNULL, check=False)
+                assert killed.returncode == -signal.SIGKILL
+            ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        rows.append(json.loads(ended.stdout.splitlines()[-1]) | {"population": options.population})
+        rows[-1]["killed"] = options.kill
         print(json.dumps(rows[-1]), flush=True)
     if options.out is not None:
         machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
