@@ -41,10 +41,11 @@ format: .venv/.developed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.developed  ## the ratios of benchmarks/results
+bench: .venv/.developed  ## the ratios of benchmarks/results, and memory and speed by the number of seeds
 	$(BIN)/evoagent models pull smollm2-135m-instruct
 	$(BIN)/evoagent models pull all-minilm-l6-v2
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/scale.py
 
 clean:
 	rm -rf .venv build dist
