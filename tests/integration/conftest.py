@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -203,6 +203,39 @@ def run_toy(manager: PluginManager, tmp_path: Path) -> Callable[..., Any]:
             return await run_graph(context)
 
     return run
+
+
+class Interrupted(NamedTuple):
+    """The summaries of a run that was not interrupted, and of one that was."""
+
+    whole: dict[str, Any]
+    resumed: dict[str, Any]
+
+
+@pytest.fixture
+def interrupt(run_toy: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a configuration whose models are `Mortal`: once in one go, in `whole`, and once in `broken`, where the
+    engine dies after `life` answers and the same run then goes on. Both end with the same bytes."""
+
+    async def run(config: RunConfig, life: int) -> Interrupted:
+        monkeypatch.setattr(Mortal, "left", 10**9)
+        whole = await run_toy(config, tmp_path / "whole")
+        monkeypatch.setattr(Mortal, "left", life)
+        with pytest.raises(EngineError, match="the engine is gone"):
+            await run_toy(config, tmp_path / "broken")
+        monkeypatch.setattr(Mortal, "left", 10**9)
+        resumed = await run_toy(config, tmp_path / "broken")
+        files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "broken")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        return Interrupted(whole, resumed)
+
+    return run
+
+
+def mortal(batch: int = 2) -> dict[str, Any]:
+    """The configuration of a model that is `Mortal`."""
+    options = {"script": f"{Mortal.__module__}:Mortal", "batch": batch}
+    return {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}, "options": options}
 
 
 def read_dataset(directory: Path) -> list[dict[str, Any]]:

@@ -29,7 +29,6 @@ from evoagent import (
     hookimpl,
 )
 from evoagent.config import RunConfig
-from evoagent.errors import EngineError
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
 from evoagent.tracing import trace
@@ -173,15 +172,8 @@ async def test_several_evolutions_of_one_call(make: Make, run_toy: Any, tmp_path
 
 
 @pytest.mark.parametrize("left", [5, 13, 40])
-async def test_killed_in_between(make: Make, run_toy: Any, tmp_path: Path, left: int) -> None:
-    whole = await run_toy(make(), tmp_path / "whole")
-    Mortal.left = left
-    with pytest.raises(EngineError):
-        await run_toy(make(), tmp_path / "killed")
-    Mortal.left = 1_000_000
-    resumed = await run_toy(make(), tmp_path / "killed")
-    files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "killed")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+async def test_killed_in_between(make: Make, interrupt: Any, left: int) -> None:
+    whole, resumed = await interrupt(make(), left)
     assert resumed["rejected"] == whole["rejected"]
 
 

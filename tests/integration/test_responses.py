@@ -32,6 +32,7 @@ from .conftest import Mortal, read_dataset
 
 Make = Any
 Run = Any
+Interrupt = Any
 
 ROLE = {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}}
 
@@ -157,18 +158,9 @@ async def test_a_selector_that_fails_keeps_the_first_and_says_so(
 
 @pytest.mark.parametrize("life", [3, 15, 30, 44])
 async def test_a_killed_run_ends_with_the_same_responses(
-    toy_config: Make, run_toy: Run, tmp_path: Path, life: int, monkeypatch: pytest.MonkeyPatch
+    toy_config: Make, interrupt: Interrupt, tmp_path: Path, life: int
 ) -> None:
-    config = several(toy_config, {"best": {"by": "words"}}, f"{Mortal.__module__}:Mortal")
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    await run_toy(config, tmp_path / "whole")
-    monkeypatch.setattr(Mortal, "left", life)
-    with pytest.raises(EngineError, match="the engine is gone"):
-        await run_toy(config, tmp_path / "broken")
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    await run_toy(config, tmp_path / "broken")
-    files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "broken")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    await interrupt(several(toy_config, {"best": {"by": "words"}}, f"{Mortal.__module__}:Mortal"), life)
     both = [responses(tmp_path / name) for name in ("whole", "broken")]
     texts = [{id: [item["response"] for item in items] for id, items in found.items()} for found in both]
     assert texts[0] == texts[1]

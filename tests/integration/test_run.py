@@ -17,10 +17,11 @@ from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, RoundFinished
 from evoagent.tracing import render, trace
 
-from .conftest import Mortal, read_dataset, texts
+from .conftest import Mortal, mortal, read_dataset, texts
 
 Make = Callable[..., RunConfig]
 Run = Callable[..., Any]
+Interrupt = Callable[..., Any]
 
 
 def query(directory: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -187,21 +188,9 @@ async def test_more_rounds_go_on_from_what_is_there(toy_config: Make, run_toy: R
 
 @pytest.mark.parametrize("life", [0, 1, 7, 20, 41, 60])
 async def test_a_run_whose_engine_dies_goes_on_to_the_same_dataset(
-    toy_config: Make, run_toy: Run, tmp_path: Path, life: int, monkeypatch: pytest.MonkeyPatch
+    toy_config: Make, interrupt: Interrupt, tmp_path: Path, life: int
 ) -> None:
-    script = f"{Mortal.__module__}:Mortal"
-    models = {"evolver": {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}}}
-    models["evolver"] |= {"options": {"script": script, "batch": 2}}
-    config = toy_config(models=models)
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    whole = await run_toy(config, tmp_path / "whole")
-    monkeypatch.setattr(Mortal, "left", life)
-    with pytest.raises(EngineError, match="the engine is gone"):
-        await run_toy(config, tmp_path / "broken")
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    resumed = await run_toy(config, tmp_path / "broken")
-    files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "broken")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    whole, resumed = await interrupt(toy_config(models={"evolver": mortal()}), life)
     for key in ("rounds", "candidates", "survivors", "rejected"):
         assert resumed[key] == whole[key]
     assert resumed["requests"]["sent"] == whole["requests"]["sent"], "no answer was lost, none was asked for twice"

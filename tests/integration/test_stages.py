@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import evoagent
 from evoagent.config import RunConfig, Strict
-from evoagent.errors import EngineError, RequestError, UserError
+from evoagent.errors import RequestError, UserError
 from evoagent.events import Event, Notice, StageStarted
 from evoagent.models.roles import Models
 from evoagent.operators.base import Operator
@@ -26,10 +26,11 @@ from evoagent.plugins.specs import OperatorSpec, OptimizerSpec
 from evoagent.records import Evolution, Instruction
 from evoagent.tracing import render, trace
 
-from .conftest import Mortal, read_dataset, texts
+from .conftest import mortal, read_dataset
 
 Make = Any
 Run = Any
+Interrupt = Any
 
 STAGES = [
     {"name": "widen", "evolver": {"operators": ["twice"]}, "eliminator": {"rules": ["even"]}, "stop": {"rounds": 2}},
@@ -87,20 +88,10 @@ async def test_what_survives_a_stage_is_what_the_next_one_begins_with(
 
 @pytest.mark.parametrize("life", [0, 5, 23, 26, 40, 70, 90])
 async def test_a_run_of_stages_that_ends_anywhere_goes_on_to_the_same_rows(
-    toy_config: Make, run_toy: Run, tmp_path: Path, life: int, monkeypatch: pytest.MonkeyPatch
+    toy_config: Make, run_toy: Run, interrupt: Interrupt, tmp_path: Path, life: int
 ) -> None:
-    models: dict[str, Any] = {"evolver": {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}}}
-    models["evolver"]["options"] = {"script": f"{Mortal.__module__}:Mortal", "batch": 2}
-    config = two_stages(toy_config, models=models)
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    whole = await run_toy(config, tmp_path / "whole")
-    monkeypatch.setattr(Mortal, "left", life)
-    with pytest.raises(EngineError, match="the engine is gone"):
-        await run_toy(config, tmp_path / "broken")
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    resumed = await run_toy(config, tmp_path / "broken")
-    files = [tmp_path / name / "dataset" / "train.jsonl" for name in ("whole", "broken")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    config = two_stages(toy_config, models={"evolver": mortal()})
+    whole, resumed = await interrupt(config, life)
     assert resumed["requests"]["sent"] == whole["requests"]["sent"]
     again = await run_toy(config, tmp_path / "broken")
     assert again["requests"]["sent"] == 0, "a second run sends nothing"
@@ -251,19 +242,10 @@ async def test_an_optimizer_improves_the_operators_between_rounds(
 @pytest.mark.usefixtures("words")
 @pytest.mark.parametrize("life", [30, 47, 49, 53, 80, 100])
 async def test_a_run_with_an_optimizer_goes_on_to_the_same_rows(
-    toy_config: Make, run_toy: Run, tmp_path: Path, life: int, monkeypatch: pytest.MonkeyPatch
+    toy_config: Make, interrupt: Interrupt, life: int
 ) -> None:
-    models: dict[str, Any] = {"evolver": {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}}}
-    models["evolver"]["options"] = {"script": f"{Mortal.__module__}:Mortal", "batch": 2}
-    config = improving(toy_config, models=models)
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    await run_toy(config, tmp_path / "whole")
-    monkeypatch.setattr(Mortal, "left", life)
-    with pytest.raises(EngineError, match="the engine is gone"):
-        await run_toy(config, tmp_path / "broken")
-    monkeypatch.setattr(Mortal, "left", 10**9)
-    await run_toy(config, tmp_path / "broken")
-    assert texts(read_dataset(tmp_path / "whole")) == texts(read_dataset(tmp_path / "broken"))
+    whole, resumed = await interrupt(improving(toy_config, models={"evolver": mortal()}), life)
+    assert resumed["requests"]["sent"] == whole["requests"]["sent"]
 
 
 @pytest.mark.usefixtures("words")

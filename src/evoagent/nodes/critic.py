@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import replace
 
+import numpy as np
 from langgraph.runtime import Runtime
 
 from evoagent.errors import RequestError
@@ -157,7 +158,7 @@ async def _score_population(context: EvolutionContext, round: int, only: Set[str
     if not scorers:
         return
     candidates = await context.populations.undecided(round)
-    if not len(candidates) or (only is not None and not only & set(candidates.ids.tolist())):
+    if not len(candidates) or (only is not None and not np.isin(candidates.ids, list(only)).any()):
         return
     survivors = await context.populations.survivors(context.since)
     models = context.models.scoped(Scope("", round, f"{round}"))

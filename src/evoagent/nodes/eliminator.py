@@ -29,9 +29,8 @@ from evoagent.nodes.review import verdicts as verdicts_of
 from evoagent.nodes.rules import ERROR, judge, stillborn
 from evoagent.nodes.scores import checked_figures
 from evoagent.population.base import Population
+from evoagent.population.measuring import Measuring
 from evoagent.records import Verdict
-from evoagent.scorers.base import PopulationScorer
-from evoagent.selectors.base import Selector
 from evoagent.state import EvolutionContext, EvolutionState
 from evoagent.stopping import first_reason, stops
 
@@ -236,4 +235,4 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
 
 def _measures(plugin: object) -> bool:
     measure = getattr(type(plugin), "measure", None)
-    return measure is not None and measure not in (Selector.measure, PopulationScorer.measure)
+    return measure is not None and measure is not Measuring.measure

@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from evoagent.errors import PluginError
 from evoagent.failures import DATA_CHARACTERS, explain, is_storable, plain_json, shown, storable, told
 from evoagent.ledger.rows import NewCandidate
+from evoagent.ledger.store import PAGE
 from evoagent.models.pools import Rows
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.common import Batcher, Progress
@@ -24,7 +25,6 @@ from evoagent.records import Candidate, Evolution, Instruction, content_id
 from evoagent.state import EvolutionContext, EvolutionState, LoadedOperator
 from evoagent.stopping import budgets, first_reason
 
-PAGE = 500  # parents read at once
 MAX_CHARACTERS = 20_000  # of an evolved instruction; beyond that it is no instruction, but a runaway model
 RAW_CHARACTERS = 40_000  # of a completion kept in the ledger
 REASON_CHARACTERS = 2000

@@ -12,7 +12,7 @@ from evoagent.events import NodeFinished, NodeStarted, Notice
 from evoagent.failures import explain, plain_json, shown
 from evoagent.ledger.store import PAGE
 from evoagent.models.roles import Scope
-from evoagent.operators.optimizer import Decided, FinishedRound
+from evoagent.operators.optimizer import DecidedPage, FinishedRound
 from evoagent.state import EvolutionContext, EvolutionState
 
 PARAMS_CHARACTERS = 100_000  # of one operator's parameters
@@ -50,7 +50,7 @@ async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -
 def _finished(context: EvolutionContext, state: EvolutionState) -> FinishedRound:
     number, store = state["last_round"]["round"], context.store
 
-    async def pages() -> AsyncIterator[Decided]:
+    async def pages() -> AsyncIterator[DecidedPage]:
         after = -1
         while page := await store.database.run(store.candidates, context.run_id, number, after, PAGE):
             verdicts = await store.database.run(

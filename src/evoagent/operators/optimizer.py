@@ -11,7 +11,7 @@ from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Verdict
 
-Decided = list[tuple[Candidate, Verdict]]
+DecidedPage = list[tuple[Candidate, Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FinishedRound:
     candidates: int
     survivors: int
     rejected: Mapping[str, int]
-    pages: Callable[[], AsyncIterator[Decided]]
+    pages: Callable[[], AsyncIterator[DecidedPage]]
 
 
 class Optimizer(Plugin, ABC):

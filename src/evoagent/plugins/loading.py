@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from evoagent.config import PluginUse, RunConfig, Stage
 from evoagent.plugins.manager import PluginManager
-from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, mark
+from evoagent.plugins.specs import PluginSpec, ScorerSpec, mark
 from evoagent.plugins.versions import version_of
 from evoagent.records import content_id
 from evoagent.state import (
@@ -57,9 +57,11 @@ def load_stage(stage: Stage, manager: PluginManager, identities: Iterable[str]) 
         operators={use.name: _operator(manager, use, identities) for use in stage.evolver.operators},
         scorers=[load_scorer(manager, use) for use in stage.critic.scorers],
         rules=[_rule(manager, use) for use in stage.eliminator.rules],
-        selector=_selector(manager, stage.eliminator.selector),
-        response_selector=_response_selector(manager, stage.critic.response_selector),
-        optimizer=None if optimizer is None else _optimizer(manager, optimizer),
+        selector=LoadedSelector(**_made(manager, "selector", stage.eliminator.selector).common),
+        response_selector=LoadedResponseSelector(
+            **_made(manager, "response-selector", stage.critic.response_selector).common
+        ),
+        optimizer=None if optimizer is None else LoadedOptimizer(**_made(manager, "optimizer", optimizer).common),
         remake=remake,
     )
 
@@ -77,16 +79,27 @@ def versions(stages: Iterable[LoadedStage]) -> dict[str, str]:
     return found
 
 
+class _Made(NamedTuple):
+    """A plugin, its spec, and what every `Loaded` has."""
+
+    spec: Any
+    common: dict[str, Any]
+
+
+def _made(manager: PluginManager, kind: str, use: PluginUse) -> _Made:
+    """Make a plugin; raises as `PluginManager.get` and `create`."""
+    spec = manager.get(kind, use.name)
+    params = directed(spec, use.params, manager)
+    plugin = manager.create(spec, params)
+    version = version_of(plugin, spec, manager.source(spec), params)
+    return _Made(spec, {"name": use.name, "plugin": plugin, "of": manager.label(spec), "version": version})
+
+
 def _operator(manager: PluginManager, use: PluginUse, identities: Iterable[str]) -> LoadedOperator:
-    spec: OperatorSpec = manager.get("operator", use.name)
-    plugin = manager.create(spec, use.params)
-    version = version_of(plugin, spec, manager.source(spec), use.params)
+    spec, common = _made(manager, "operator", use)
     return LoadedOperator(
-        name=use.name,
-        plugin=plugin,
-        of=manager.label(spec),
-        version=version,
-        identity=content_id(version, *identities),
+        **common,
+        identity=content_id(common["version"], *identities),
         params=use.params if spec.config is None else spec.config.model_validate(use.params).model_dump(mode="json"),
         family=spec.family,
         parents=spec.parents,
@@ -97,36 +110,13 @@ def _operator(manager: PluginManager, use: PluginUse, identities: Iterable[str])
 
 def load_scorer(manager: PluginManager, use: PluginUse) -> LoadedScorer:
     """The scorer that a configuration names; raises as `PluginManager.get` and `create`."""
-    spec = manager.get("scorer", use.name)
-    plugin = manager.create(spec, use.params)
-    version = version_of(plugin, spec, manager.source(spec), use.params)
-    return LoadedScorer(
-        name=use.name, plugin=plugin, of=manager.label(spec), version=version, population=spec.population
-    )
+    spec, common = _made(manager, "scorer", use)
+    return LoadedScorer(**common, population=spec.population)
 
 
 def _rule(manager: PluginManager, use: PluginUse) -> LoadedRule:
-    spec: RuleSpec = manager.get("rule", use.name)
-    params = directed(spec, use.params, manager)
-    plugin = manager.create(spec, params)
-    version = version_of(plugin, spec, manager.source(spec), params)
-    return LoadedRule(name=use.name, plugin=plugin, of=manager.label(spec), version=version, looks_at=spec.looks_at)
-
-
-def _selector(manager: PluginManager, use: PluginUse) -> LoadedSelector:
-    spec = manager.get("selector", use.name)
-    params = directed(spec, use.params, manager)
-    plugin = manager.create(spec, params)
-    version = version_of(plugin, spec, manager.source(spec), params)
-    return LoadedSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
-
-
-def _response_selector(manager: PluginManager, use: PluginUse) -> LoadedResponseSelector:
-    spec = manager.get("response-selector", use.name)
-    params = directed(spec, use.params, manager)
-    plugin = manager.create(spec, params)
-    version = version_of(plugin, spec, manager.source(spec), params)
-    return LoadedResponseSelector(name=use.name, plugin=plugin, of=manager.label(spec), version=version)
+    spec, common = _made(manager, "rule", use)
+    return LoadedRule(**common, looks_at=spec.looks_at)
 
 
 def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -> dict[str, Any]:
@@ -143,10 +133,3 @@ def directed(spec: PluginSpec, params: dict[str, Any], manager: PluginManager) -
             if scorer is not None and scorer.ascending:
                 params = {**params, name: "ascending"}
     return params
-
-
-def _optimizer(manager: PluginManager, use: PluginUse) -> LoadedOptimizer:
-    spec = manager.get("optimizer", use.name)
-    plugin = manager.create(spec, use.params)
-    version = version_of(plugin, spec, manager.source(spec), use.params)
-    return LoadedOptimizer(name=use.name, plugin=plugin, of=manager.label(spec), version=version)

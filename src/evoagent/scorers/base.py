@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import ClassVar
 
 from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.population.base import Population
+from evoagent.population.measuring import Measuring
 from evoagent.records import Candidate, Score
 
 
@@ -28,7 +29,7 @@ class Scorer(Plugin, ABC):
         """Return a figure, or None with the reason why there is none."""
 
 
-class PopulationScorer(Plugin, ABC):
+class PopulationScorer(Measuring, ABC):
     """Scores a round's candidates together, for figures that one candidate alone does not have.
 
     Attributes:
@@ -47,10 +48,3 @@ class PopulationScorer(Plugin, ABC):
 
         `survivors` are those of all earlier rounds.
         """
-
-    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
-        """Figures of the whole dataset after a round, by name. `survivors` are those of all rounds, this one included.
-
-        The ledger, the round's event and the dataset card show them as NAME.FIGURE.
-        """
-        return {}

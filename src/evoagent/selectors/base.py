@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import ClassVar
 
 from evoagent.models.plugin import Plugin
 from evoagent.models.roles import Models
 from evoagent.population.base import Population
+from evoagent.population.measuring import Measuring
 from evoagent.records import Candidate, Verdict
 
 
-class Selector(Plugin, ABC):
+class Selector(Measuring, ABC):
     """Chooses which candidates survive, once the rules have spoken.
 
     Attributes:
@@ -30,13 +31,6 @@ class Selector(Plugin, ABC):
 
         `survivors` are those of all earlier rounds.
         """
-
-    async def measure(self, survivors: Population, models: Models) -> Mapping[str, float]:
-        """Figures of the whole dataset after a round, by name. `survivors` are those of all rounds, this one included.
-
-        The ledger, the round's event and the dataset card show them as NAME.FIGURE.
-        """
-        return {}
 
 
 class ResponseSelector(Plugin, ABC):
