@@ -23,20 +23,6 @@ class PluginFault(Exception):
     """What a plugin did to its caller other than raising: its text is the whole message."""
 
 
-class AbandonedFault(PluginFault):
-    """Of a call that goes on although nobody waits for it any more; its text names the plugin."""
-
-
-class BlockedError(BaseException):
-    """Raised inside the code of a plugin that blocks the event loop. No `except Exception` of its author catches it.
-
-    Attributes:
-        last: the plugin has had its chances: the run ends.
-    """
-
-    last = False
-
-
 def storable(text: str) -> str:
     """`text` with U+FFFD for what databases and files refuse: halves of surrogate pairs, and NUL."""
     plain = str.__str__(text).replace("\0", "\ufffd")
@@ -63,6 +49,8 @@ def plain_json(value: Any, most: int) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         raise TypeError(f"found {shown(value)}, expected a mapping")
+    if not value:
+        return {}
     text = json.dumps(dict(value), allow_nan=False)
     if len(text) > most:
         raise ValueError(f"{len(text)} characters, more than {most}")
@@ -100,11 +88,6 @@ def explain(error: BaseException) -> str:
         return text
     name = one_line(type(error).__name__, SHOWN)
     return f"{name}: {text}" if text else name
-
-
-def told(who: str, error: BaseException) -> str:
-    """An exception on one line, with whose it is."""
-    return explain(error) if isinstance(error, AbandonedFault) else f"{who}: {explain(error)}"
 
 
 def shown(value: object) -> str:

@@ -22,7 +22,6 @@ from evoagent.events import Event, NodeFinished, NodeProgress, NodeStarted, Noti
 from evoagent.failures import Failures, explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.calls import PLUGIN_SECONDS
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models, Scope
 from evoagent.nodes.population import score_all
@@ -112,7 +111,7 @@ async def score_file(
             on_load=lambda engine: listen(Notice(f"loading {engine.identity}")),
             notice=lambda text: listen(Notice(text)),
         )
-        watchdog = Watchdog(manager.owner, lambda text: listen(Notice(text)), PLUGIN_SECONDS)
+        watchdog = Watchdog(manager.owner, lambda text: listen(Notice(text)))
         missing: Counter[str] = Counter()
         async with watchdog, dispatcher:
             started = time.monotonic()
@@ -157,7 +156,7 @@ async def _population(
     found: dict[str, dict[str, Score]] = {id: {} for id in candidates.ids.tolist()}
     nobody, models = Population.of([]), Models(dispatcher, Scope())
     for scorer in wanted:
-        scores = await score_all(scorer, candidates, nobody, models, dispatcher, failures)
+        scores = await score_all(scorer, candidates, nobody, models, dispatcher.calls, failures)
         for by_name, item in zip(found.values(), chain.from_iterable(scores), strict=True):
             by_name[scorer.name] = item
     return found
@@ -181,13 +180,13 @@ async def _in_order(
         return {
             scorer.name: known[scorer.name]
             if scorer.name in known
-            else await score(scorer, row.candidate, models, dispatcher, failures)
+            else await score(scorer, row.candidate, models, dispatcher.calls, failures)
             for scorer in scorers
         }
 
     waiting: dict[int, tuple[Row, dict[str, Score]]] = {}
     following = 0
-    async with aclosing(dispatcher.map(_rows(data, form), score_row)) as results:
+    async with aclosing(dispatcher.calls.map(_rows(data, form), score_row)) as results:
         async for row, outcome in results:
             if isinstance(outcome, (EngineError, LedgerError, UserError)):
                 raise outcome

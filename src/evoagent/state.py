@@ -21,6 +21,7 @@ from evoagent.events import Event
 from evoagent.failures import Failures
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.store import Store
+from evoagent.models.calls import Calls
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.pools import NOTHING, Rows, Sources
 from evoagent.models.roles import Models
@@ -258,6 +259,11 @@ class EvolutionContext:
         return next(iter(self.stages[self.stages.index(self.stage) + 1 :]), None)
 
     @property
+    def calls(self) -> Calls:
+        """Runs the calls of plugins."""
+        return self.dispatcher.calls
+
+    @property
     def scorers(self) -> Sequence[LoadedScorer]:
         """Those of the current stage."""
         return self.stage.scorers
@@ -311,7 +317,7 @@ class EvolutionContext:
         for rule in self.rules:
             prepare = getattr(rule.plugin, "prepare", None)
             if rule.looks_at != "population" and prepare is not None:
-                await self.dispatcher.require(rule.title, prepare, list(seeds), self.models, limited=rule.strange)
+                await self.dispatcher.calls.require(rule.title, prepare, list(seeds), self.models, limited=rule.strange)
 
     @property
     def tokens(self) -> int:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from evoagent import EngineSpec, OperatorSpec, ScorerSpec, SelectorSpec, hookimpl
 from evoagent.cli.init import init, write_project
 from evoagent.cli.validate import validate
-from evoagent.config import NO_ROLES, Strict, decisions, fingerprint
+from evoagent.config import NO_ROLES, ROLES, Strict, decisions, fingerprint
 from evoagent.configfile import load_config, scenarios
 from evoagent.errors import ConfigError, UserError
 from evoagent.models.engines.openai import OpenAIOptions
@@ -432,7 +432,7 @@ def test_a_need_is_met_by_a_role_of_its_name_and_by_losses(file: Path, manager: 
 
 
 def test_what_models_has_beside_its_roles_is_no_role() -> None:
-    assert {name for name in vars(Models) if not name.startswith("_")} == set(NO_ROLES)
+    assert {name for name in vars(Models) if not name.startswith("_")} == {*ROLES, *NO_ROLES}
 
 
 @pytest.mark.parametrize("name", ["quickstart", "evol-instruct"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evoagent.failures import Failures, PluginFault, explain, finite, one_line, shown, storable, told
+from evoagent.failures import Failures, PluginFault, explain, finite, one_line, shown, storable
 
 
 class Hostile(Exception):
@@ -28,7 +28,6 @@ def test_exceptions_and_values_in_one_safe_line() -> None:
     assert explain(Hostile()) == "Hostile"
     assert explain(PluginFault("has waited")) == "has waited"
     assert len(explain(ValueError("x" * 10_000_000))) < 600
-    assert told("rule `x`", ValueError("y")) == "rule `x`: ValueError: y"
     assert len(shown("x" * 10_000_000)) <= 80
     assert "Hostile" in shown(Hostile())
     assert shown(10**5000)

@@ -23,6 +23,7 @@ REQUESTS: list[Request] = [
     for turns, text, sampling, draw in product([(), SHARED], ["", "tëxt"], SAMPLINGS, ["", '1.2#0"é'])
 ]
 REQUESTS += [GenerateRequest(text="only a text"), LossRequest("b", "a", per_token=True), EmbedRequest("e")]
+REQUESTS += [LossRequest('"\u2028é\ud800', "漢\x00", "", "chat"), LossRequest("")]
 REQUESTS += [ChooseRequest(SHARED, ("Yes", "No")), LossRequest("b", convention="chat", messages=SHARED)]
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from evoagent.cli.leaving import WORKERS
-from evoagent.cli.terminal import tell
 from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.runs.loops import settled
 
@@ -20,14 +18,6 @@ T = TypeVar("T")
 def run(main: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, but nothing that a plugin has left running keeps it from returning."""
     return asyncio.run(settled(main, WORKERS))
-
-
-def give_up(message: str) -> None:
-    """End the process, from any thread, because of what `message` says."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
-    tell(f"error: {message}")
-    os._exit(1)
 
 
 @contextmanager

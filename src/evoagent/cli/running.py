@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from evoagent.cli.console import listener
-from evoagent.cli.process import give_up, only_data_on_stdout, run
+from evoagent.cli.process import only_data_on_stdout, run
 from evoagent.cli.terminal import log_to_stderr, tell, write, write_json
 from evoagent.datasets.corpora import find_corpus
 from evoagent.datasets.seeds import read_seeds
@@ -31,7 +31,7 @@ def execute(prepared: Prepared, *, resume: Resume, as_json: bool) -> None:
     log_to_stderr()
     try:
         with only_data_on_stdout(), listener(plain=prepared.config.review) as listen:
-            done = run(carry_out(prepared, resume=resume, listen=_stoppable(listen), review=_ask, give_up=give_up))
+            done = run(carry_out(prepared, resume=resume, listen=_stoppable(listen), review=_ask))
     except (KeyboardInterrupt, asyncio.CancelledError):
         tell(f"\ninterrupted; what is done is kept in {prepared.directory}: run the same command again to go on")
         sys.exit(INTERRUPTED)

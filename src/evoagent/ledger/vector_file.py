@@ -79,7 +79,8 @@ class VectorFile:
         return start + torn[0] if torn else count
 
     def _map(self) -> NDArray[np.void]:
-        # Made for each use: pages of a mapping count as the process's memory for as long as it is there.
+        # Made for each batch: pages of a mapping count as the process's memory for as long as it is there, and the
+        # system maps those around a row along with it.
         return np.memmap(self.path, self._row, "r", HEADER, (self._count,))
 
     def _sort(self, keys: NDArray[np.uint64], rows: NDArray[np.int64]) -> None:
@@ -139,9 +140,10 @@ class VectorFile:
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of `rows`, shape (n, dimensions); zeros for row -1."""
         found = np.zeros((len(rows), self.dimensions), dtype=np.float32)
-        there = rows >= 0
-        if there.any():
-            found[there] = self._map()["vector"][rows[there]]
+        there = np.flatnonzero(rows >= 0)
+        for start in range(0, len(there), BATCH):
+            part = there[start : start + BATCH]
+            found[part] = self._map()["vector"][rows[part]]
         return found
 
 

@@ -1,25 +1,18 @@
-"""Calls of plugins: many at once, each held to account for what a stranger's coroutine can do to its caller.
-
-It may raise what no `except Exception` catches, cancel itself, hide that an engine has failed, wait for ever for
-something of its own, and not even end when it is cancelled. None of this may reach the other calls.
-"""
+"""Calls of plugins: many at once, and each bounded in how long it may wait for what is no model of ours."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
-import signal
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, PluginError, UserError
-from evoagent.failures import AbandonedFault, BlockedError, PluginFault, explain, shown, told
+from evoagent.failures import PluginFault, explain, shown
 
 logger = logging.getLogger(__name__)
 
@@ -27,49 +20,67 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 PLUGIN_SECONDS = 300.0  # that a plugin may wait for what is no model of ours
-GRACE = 10.0  # seconds between a cancellation and the end of our patience with who ignores it
+GRACE = 10.0  # seconds that a cancelled call has to end
 
 
-@dataclass(slots=True, eq=False)
-class _Plugin:
-    """What all calls of one plugin have in common. One that goes on speaks for those that may be waiting for it."""
+class _Patience:
+    """The time limit of one call: it stands still while a request of the call waits for a model."""
 
-    requests: int = 0
-    moved: float = 0.0
+    def __init__(self, timeout: asyncio.Timeout, limit: float) -> None:
+        self._timeout, self._limit = timeout, limit
+        self._asked = 0
+
+    def pause(self) -> None:
+        self._asked += 1
+        if self._asked == 1:
+            self._reschedule(None)
+
+    def resume(self) -> None:
+        self._asked -= 1
+        if not self._asked:
+            self._reschedule(asyncio.get_running_loop().time() + self._limit)
+
+    def _reschedule(self, when: float | None) -> None:
+        with suppress(RuntimeError):  # the call is over, and this is a task that it has left behind
+            self._timeout.reschedule(when)
 
 
-@dataclass(slots=True, eq=False)
-class _Call:
-    who: str
-    plugin: _Plugin
-    task: asyncio.Task[Any]
-    since: float
-    limited: bool = True
-    cancelled: float | None = None
-    abandoned: bool = False
+_PATIENCE: ContextVar[_Patience | None] = ContextVar("evoagent_patience", default=None)
 
 
-_CALL: ContextVar[_Call | None] = ContextVar("evoagent_call", default=None)
+@contextmanager
+def asking() -> Iterator[None]:
+    """Around a request to a model of ours: a plugin that waits for it is not idle."""
+    patience = _PATIENCE.get()
+    if patience is None:
+        yield
+        return
+    patience.pause()
+    try:
+        yield
+    finally:
+        patience.resume()
 
 
 class Calls:
-    """Runs the calls of one run's plugins."""
+    """Runs the calls of one run's plugins.
 
-    def __init__(self, window: int, limit: float | None = PLUGIN_SECONDS) -> None:
-        """At most `window` calls at once, each waiting at most `limit` seconds for what is no model of ours."""
+    Attributes:
+        window: the most calls that `map` has in flight.
+    """
+
+    def __init__(self, window: int, limit: float | None, fatal: Callable[[], EvoAgentError | None]) -> None:
+        """Prepare to call.
+
+        Args:
+            window: the most calls that `map` has in flight.
+            limit: seconds that a call may wait for what is no model of ours; None is for ever.
+            fatal: why the run cannot go on, if it cannot: no plugin can hide that, and what else they raise does not
+                count any more.
+        """
         self.window = window
-        self.fatal: EvoAgentError | None = None
-        """Why the run cannot go on: no plugin can hide it, and what else they raise does not count any more."""
         self._limit = limit
-        self._tick = 1.0 if limit is None else min(1.0, limit / 10)
-        self._grace = GRACE if limit is None else min(GRACE, limit)
-        self._calls: set[_Call] = set()
-        self._plugins: dict[str, _Plugin] = {}
-        self._owners: dict[asyncio.Task[Any], Callable[[Exception], None]] = {}
-        # Stands still while the event loop does: whoever could not go on is not late.
-        self._clock = 0.0
-        self._swept = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._fatal = fatal
 
     async def guard(self, who: str, function: Callable[..., Any], *args: Any, limited: bool = True) -> Any:
         """Await `function(*args)`, which is code of the plugin `who`; to be called inside `map`.
@@ -82,58 +93,45 @@ class Calls:
             UserError: the plugin asks for what this run does not have; the message names it.
             Exception: anything else is the plugin's failure, and of this call alone.
         """
-        task = asyncio.current_task()
-        assert task is not None
-        before = task.cancelling()
-        plugin = self._plugins.setdefault(who, _Plugin())
-        call = _Call(who, plugin, task, self._clock, limited)
-        token = _CALL.set(call)
-        self._calls.add(call)
-        self._watch()
         try:
-            found = function(*args)
-            if not inspect.isawaitable(found):
-                name = getattr(function, "__name__", "it")
-                raise PluginFault(f"`{name}` returned {shown(found)} at once, expected `async def {name}`")
-            found = await found
-            plugin.moved = self._clock
-        except asyncio.CancelledError:
-            if task.cancelling() > before + (call.cancelled is not None):
-                raise
-            if call.cancelled is None:
-                raise PluginFault("the plugin let a cancellation escape") from None
-            raise self._stalled() from None
-        except Exception as error:
-            plugin.moved = self._clock
+            if limited and self._limit is not None:
+                found = await self._within(self._limit, function, *args)
+            else:
+                found = await _awaited(function, *args)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             judged = self._judged(who, error)
             if judged is error:
                 raise
             raise judged from error
-        except BaseException as error:
-            raise_if_ctrl_c(error)
-            if isinstance(error, BlockedError):
-                raise (PluginError(f"{who} {error}") if error.last else PluginFault(str(error))) from None
-            raise PluginFault(explain(error)) from error
-        finally:
-            self._calls.discard(call)
-            _CALL.reset(token)
-            if call.cancelled is not None:
-                task.uncancel()
-        if self.fatal is not None:
-            raise self.fatal
+        if (fatal := self._fatal()) is not None:
+            raise fatal
         return found
 
-    def _judged(self, who: str, error: Exception) -> Exception:
-        if self.fatal is not None:
-            return self.fatal
+    async def _within(self, limit: float, function: Callable[..., Any], *args: Any) -> Any:
+        """`function(*args)`, cancelled when it has waited for `limit` seconds."""
+        try:
+            async with asyncio.timeout(limit) as timeout:
+                token = _PATIENCE.set(_Patience(timeout, limit))
+                try:
+                    return await _awaited(function, *args)
+                finally:
+                    _PATIENCE.reset(token)
+        except TimeoutError:
+            if not timeout.expired():
+                raise  # the plugin's own
+            why = f"has waited {limit:g} s for something that is no model; see `plugin_seconds`"
+            raise PluginFault(why) from None
+
+    def _judged(self, who: str, error: BaseException) -> BaseException:
+        if (fatal := self._fatal()) is not None:
+            return fatal
         if isinstance(error, UserError):
             return PluginError(f"{who}: {error}")
-        if isinstance(error, (EngineError, LedgerError)):  # none of ours: it would be fatal
-            return PluginFault(explain(error))
-        return error
-
-    def _stalled(self) -> PluginFault:
-        return PluginFault(f"has waited {self._limit:g} s for something that is no model; see `plugin_seconds`")
+        if isinstance(error, Exception) and not isinstance(error, (EngineError, LedgerError)):
+            return error
+        return PluginFault(explain(error))  # `sys.exit`, say, or an error of ours that is none: it would be fatal
 
     async def attempt(self, who: str, function: Callable[..., Any], *args: Any, limited: bool = True) -> Any:
         """As `guard`, for a call that is no item of a `map`."""
@@ -156,25 +154,7 @@ class Calls:
         except (EngineError, LedgerError, UserError):
             raise
         except Exception as error:
-            raise PluginError(told(who, error)) from error
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Around a request to a model of ours: whoever waits for it is not idle."""
-        call = _CALL.get()
-        if call is None:
-            yield
-            return
-        if call.abandoned:
-            raise PluginFault("this call was given up")
-        call.plugin.requests += 1
-        try:
-            yield
-        finally:
-            call.plugin.requests -= 1
-            call.plugin.moved = self._clock
-
-    # -- many at once -------------------------------------------------------------------------------------------
+            raise PluginError(f"{who}: {explain(error)}") from error
 
     async def map(
         self, items: AsyncIterator[T] | Iterable[T], call: Callable[[T], Awaitable[R]]
@@ -188,81 +168,39 @@ class Calls:
         done: asyncio.Queue[tuple[T, R | Exception]] = asyncio.Queue()
         running: set[asyncio.Task[None]] = set()
 
-        def start(item: T) -> None:
-            def end(outcome: R | Exception) -> None:
-                if task in running:  # else it was given up before
-                    running.discard(task)
-                    del self._owners[task]
-                    done.put_nowait((item, outcome))
+        async def work(item: T) -> None:
+            done.put_nowait((item, await _outcome(call(item))))
 
-            async def work() -> None:
-                end(await _outcome(call(item)))
-
-            task = asyncio.ensure_future(work())
-            running.add(task)
-            self._owners[task] = end
-
-        exhausted = False
+        exhausted, started, yielded = False, 0, 0
         try:
             while True:
-                while not exhausted and len(running) + done.qsize() < self.window:
+                while not exhausted and started - yielded < self.window:
                     try:
                         item = await anext(source)
                     except StopAsyncIteration:
                         exhausted = True
                         break
-                    start(item)
-                if exhausted and not running and done.empty():
+                    task = asyncio.ensure_future(work(item))
+                    started += 1
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                if yielded == started:
                     return
                 item, outcome = await done.get()
+                yielded += 1
                 if isinstance(outcome, (EngineError, LedgerError, UserError)):
                     raise outcome
                 yield item, outcome
         finally:
-            ending = list(running)
-            running.clear()
-            for task in ending:
-                del self._owners[task]
-            await settle(ending, self._grace)
+            await settle(running, GRACE)
 
-    # -- patience -----------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        if self._limit is not None and self._timer is None:
-            self._swept = time.monotonic()
-            self._timer = asyncio.get_running_loop().call_later(self._tick, self._sweep, self._limit)
-
-    def _sweep(self, limit: float) -> None:
-        """Cancel the calls that have waited too long, and give up those that ignore it."""
-        now = time.monotonic()
-        self._clock += min(now - self._swept, 2 * self._tick)
-        self._timer = None
-        for plugin in {call.plugin for call in self._calls}:
-            if plugin.requests:
-                plugin.moved = self._clock
-        for call in list(self._calls):
-            if call.cancelled is not None:
-                if self._clock - call.cancelled > self._grace:
-                    self._abandon(call)
-            elif call.limited and self._clock - max(call.since, call.plugin.moved) > limit:
-                call.cancelled = self._clock
-                call.task.cancel()
-        if self._calls:
-            self._watch()
-
-    def _abandon(self, call: _Call) -> None:
-        logger.warning("%s does not end when it is cancelled, and is left behind", call.who)
-        call.abandoned = True
-        self._calls.discard(call)
-        end = self._owners.get(call.task)
-        leave_behind(call.task)
-        if end is not None:
-            end(AbandonedFault(f"{call.who}: {self._stalled()}; it does not end when it is cancelled"))
-
-    def close(self) -> None:
-        """Stop watching."""
-        if self._timer is not None:
-            self._timer.cancel()
+async def _awaited(function: Callable[..., Any], *args: Any) -> Any:
+    found = function(*args)
+    if not inspect.isawaitable(found):
+        name = getattr(function, "__name__", "it")
+        raise PluginFault(f"`{name}` returned {shown(found)} at once, expected `async def {name}`")
+    return await found
 
 
 async def _outcome(call: Awaitable[R]) -> R | Exception:
@@ -276,19 +214,10 @@ async def _outcome(call: Awaitable[R]) -> R | Exception:
         if task is not None and task.cancelling():
             raise
         return PluginFault("the plugin let a cancellation escape")
-    except BaseException as error:
-        raise_if_ctrl_c(error)
-        return PluginFault(explain(error))
-
-
-def raise_if_ctrl_c(error: BaseException) -> None:
-    """Raise `error` if it may be the user's Ctrl-C, which nobody handles otherwise, and not a plugin's own idea."""
-    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        raise error
 
 
 async def settle(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
-    """Cancel `tasks` and wait for their end; those that do not end in time are left behind."""
+    """Cancel `tasks` and wait for their end, at most so many `seconds`."""
     waiting = [task for task in tasks if not task.done()]
     for task in waiting:
         task.cancel()
@@ -299,13 +228,7 @@ async def settle(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
         if not task.cancelled():
             task.exception()
     for task in pending:
-        leave_behind(task)
-
-
-def leave_behind(task: asyncio.Task[Any]) -> None:
-    """Forget a task that does not end when it is cancelled: nothing waits for it any more, not even `asyncio.run`."""
-    asyncio.tasks._unregister_task(task)
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+        logger.warning("%s does not end when it is cancelled, and is left behind", task)
 
 
 def retrieve(future: asyncio.Future[Any]) -> None:

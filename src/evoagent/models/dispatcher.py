@@ -22,7 +22,7 @@ from evoagent.failures import explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import LoggedRequest, RequestLog
 from evoagent.models.accounts import Accounts
-from evoagent.models.calls import PLUGIN_SECONDS, Calls, retrieve, settle
+from evoagent.models.calls import PLUGIN_SECONDS, Calls, asking, retrieve, settle
 from evoagent.models.checks import check_request
 from evoagent.models.choices import choose_by_loss
 from evoagent.models.codec import decode, encode
@@ -67,7 +67,7 @@ class RoleBinding:
     plugin: str = ""
 
 
-class Dispatcher(Calls):
+class Dispatcher:
     """Serves the roles of one run. Use as an async context manager: it closes the engines and flushes the log."""
 
     def __init__(
@@ -89,7 +89,8 @@ class Dispatcher(Calls):
             notice: told what the user should know of a plugin.
             plugin_seconds: how long a plugin may wait for what is no model; None is for ever.
         """
-        super().__init__(window, plugin_seconds)
+        self.calls = Calls(window, plugin_seconds, lambda: self.fatal)
+        self.fatal: EvoAgentError | None = None  # why the run cannot go on
         self.accounts = Accounts()
         self._roles = dict(roles)
         self._engines = EngineCalls(((b.engine, b.plugin) for b in roles.values()), notice, plugin_seconds)
@@ -162,7 +163,7 @@ class Dispatcher(Calls):
         self._check(role, request)
         if isinstance(request, ChooseRequest) and "choose" not in self._binding(role).engine.capabilities:
             return await choose_by_loss(request, lambda loss: self.submit(role, loss, scope))
-        with self.asking():
+        with asking():
             return await self._answer(role, request, scope)
 
     def _check(self, role: str, request: Any) -> None:
@@ -217,7 +218,6 @@ class Dispatcher(Calls):
             await self.flush()
         except EvoAgentError as error:
             logger.debug("while closing: %s", error)
-        self.close()
         await settle([*self._tasks, *self._starting.values()], CLOSE_SECONDS)
         for future in self._in_flight.values():
             future.cancel()

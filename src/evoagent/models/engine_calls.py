@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from evoagent.errors import EngineError, EvoAgentError, TransientError, UserError
 from evoagent.failures import PluginFault, explain, shown
-from evoagent.models.calls import raise_if_ctrl_c, settle
+from evoagent.models.calls import settle
 from evoagent.models.checks import check_result
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Request, Result, Verb
@@ -123,18 +123,8 @@ class EngineCalls:
 
 
 async def _contained(call: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """Await `call(*args)`; what no `except Exception` would catch becomes a `PluginFault`."""
-    task = asyncio.current_task()
-    assert task is not None
-    before = task.cancelling()
+    """Await `call(*args)`; what would end the process, as `sys.exit` does, becomes a `PluginFault`."""
     try:
         return await call(*args)
-    except Exception:
-        raise
-    except asyncio.CancelledError:
-        if task.cancelling() > before:
-            raise
-        raise PluginFault("it let a cancellation escape") from None
-    except BaseException as error:
-        raise_if_ctrl_c(error)
+    except SystemExit as error:
         raise PluginFault(explain(error)) from error

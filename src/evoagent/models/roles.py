@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from evoagent.config import ROLES
 from evoagent.models.pools import Corpora, Pool, Sources
 from evoagent.models.requests import (
     Choice,
@@ -157,15 +156,9 @@ class Models:
     """
 
     def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None, sources: Sources | None = None) -> None:
-        scope = scope or Scope()
-        self.evolver = Role("evolver", dispatcher, scope)
-        self.responder = Role("responder", dispatcher, scope)
-        self.judge = Role("judge", dispatcher, scope)
-        self.scorer = Role("scorer", dispatcher, scope)
-        self.embedder = Role("embedder", dispatcher, scope)
-        self._named: dict[str, Role] = {name: getattr(self, name) for name in ROLES}
+        self._named: dict[str, Role] = {}
         self._dispatcher = dispatcher
-        self._scope = scope
+        self._scope = scope or Scope()
         self._sources = sources or Sources()
 
     @cached_property
@@ -182,6 +175,31 @@ class Models:
     @property
     def _call(self) -> str:
         return f"{self.draw}:{','.join(self._scope.parents)}"
+
+    @property
+    def evolver(self) -> Role:
+        """The role that writes instructions."""
+        return self["evolver"]
+
+    @property
+    def responder(self) -> Role:
+        """The role that answers them."""
+        return self["responder"]
+
+    @property
+    def judge(self) -> Role:
+        """The role that is asked for an opinion."""
+        return self["judge"]
+
+    @property
+    def scorer(self) -> Role:
+        """The role whose losses are read."""
+        return self["scorer"]
+
+    @property
+    def embedder(self) -> Role:
+        """The role that embeds texts."""
+        return self["embedder"]
 
     def __getitem__(self, name: str) -> Role:
         """The role of that name; one without a model refuses whatever it is asked."""

@@ -80,7 +80,7 @@ async def criticise(
         await run(context.store.save_critiques, context.run_id, round, rows)
 
     async with Batcher[Critique](write) as batch:
-        async with aclosing(context.dispatcher.map(candidates, ask)) as results:
+        async with aclosing(context.calls.map(candidates, ask)) as results:
             async for stored, outcome in results:
                 if isinstance(outcome, Exception):
                     outcome = Critique(stored.candidate.id, verdict=Verdict(False, ERROR, detail=explain(outcome)))
@@ -147,7 +147,7 @@ async def _score(candidate: Candidate, models: Models, context: EvolutionContext
     scores: dict[str, Score] = {}
     for scorer in context.scorers:
         if not scorer.population:
-            found = await score(scorer, candidate, models, context.dispatcher, context.failures)
+            found = await score(scorer, candidate, models, context.calls, context.failures)
             scores[scorer.name] = found
             candidate = replace(candidate, data={**candidate.data, **found.data})
     return replace(candidate, scores=scores)
@@ -165,7 +165,7 @@ async def _score_population(context: EvolutionContext, round: int, only: Set[str
     run = context.store.database.run
     for scorer in scorers:
         ids = iter(candidates.ids)
-        scores = await score_all(scorer, candidates, survivors, models, context.dispatcher, context.failures)
+        scores = await score_all(scorer, candidates, survivors, models, context.calls, context.failures)
         for page in scores:
             rows = {str(id): {scorer.name: item} for item, id in zip(page, ids, strict=False)}
             wanted = {id: row for id, row in rows.items() if only is None or id in only}

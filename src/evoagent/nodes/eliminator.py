@@ -14,7 +14,7 @@ from langgraph.runtime import Runtime
 
 from evoagent.errors import EngineError, LedgerError, UserError
 from evoagent.events import Notice, RoundFinished
-from evoagent.failures import AbandonedFault, explain
+from evoagent.failures import explain
 from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.rows import StoredCandidate, Totals
 from evoagent.models.roles import Scope
@@ -165,11 +165,9 @@ async def _apply_rules(
     async def write(rejected: list[tuple[str, Verdict]]) -> None:
         await run(context.store.save_verdicts, context.run_id, round, dict(rejected))
 
-    judged = context.dispatcher.map(undecided(context, round), decide)
+    judged = context.calls.map(undecided(context, round), decide)
     async with Batcher[tuple[str, Verdict]](write) as batch, aclosing(judged) as results:
         async for stored, outcome in results:
-            if isinstance(outcome, AbandonedFault):
-                outcome = Verdict(False, ERROR, detail=explain(outcome))
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
@@ -222,7 +220,7 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
     for plugin in measuring:
         measure = plugin.plugin.measure
         try:
-            found = await context.dispatcher.attempt(plugin.title, measure, survivors, models, limited=plugin.strange)
+            found = await context.calls.attempt(plugin.title, measure, survivors, models, limited=plugin.strange)
             figures |= checked_figures(plugin.name, found)
         except (EngineError, LedgerError, UserError):
             raise

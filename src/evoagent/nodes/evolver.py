@@ -12,7 +12,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from evoagent.errors import PluginError
-from evoagent.failures import DATA_CHARACTERS, explain, is_storable, plain_json, shown, storable, told
+from evoagent.failures import DATA_CHARACTERS, explain, is_storable, plain_json, shown, storable
 from evoagent.ledger.rows import NewCandidate
 from evoagent.ledger.store import PAGE
 from evoagent.models.pools import Rows
@@ -78,7 +78,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
 
     async with Batcher[list[NewCandidate]](write) as batch:
         assignments = _unrecorded(context, round, _assignments(context, state, first, count, budget), progress)
-        async with aclosing(context.dispatcher.map(assignments, evolve)) as results:
+        async with aclosing(context.calls.map(assignments, evolve)) as results:
             async for assignment, outcome in results:
                 if isinstance(outcome, Exception):
                     outcome = [_candidate(assignment, model, outcome)]
@@ -242,7 +242,7 @@ async def _evolve(assignment: Assignment, context: EvolutionContext, model: str,
     method: Callable[..., Any] = operator.plugin.combine if several else operator.plugin.evolve
     given = assignment.parents if several else parent
     call = models.scoped(scope)
-    found = await context.dispatcher.guard(operator.title, method, given, call, limited=operator.strange)
+    found = await context.calls.guard(operator.title, method, given, call, limited=operator.strange)
     evolutions = checked_evolutions(found, operator.evolutions)
     return [_candidate(assignment, model, evolution, number) for number, evolution in enumerate(evolutions)]
 
@@ -309,7 +309,7 @@ def _candidate(assignment: Assignment, model: str, evolution: Evolution | Except
     """The candidate that one evolution of a call is; of an exception, an empty one that tells of it."""
     error = None
     if isinstance(evolution, Exception):
-        error = told(assignment.operator.title, evolution)
+        error = f"{assignment.operator.title}: {explain(evolution)}"
         evolution = Evolution("", reason="the operator failed")
     parent = assignment.parents[0]
     text, reason = evolution.instruction.strip(), evolution.reason

@@ -29,7 +29,7 @@ async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -
     finished = _finished(context, state)
     models = context.models.scoped(Scope(loaded.name, round, f"{round}"))
     try:
-        found = await context.dispatcher.attempt(
+        found = await context.calls.attempt(
             loaded.title, loaded.plugin.improve, finished, models, limited=loaded.strange
         )
         params = _checked(context, found)

@@ -130,7 +130,7 @@ async def judge_together(
             return failed(plugin, explain(error))
 
     asked = _Asked(method, "Verdict", check, candidates, survivors, models)
-    found: Pages[Verdict] | str = await context.dispatcher.require(plugin.title, asked.collect, limited=plugin.strange)
+    found: Pages[Verdict] | str = await context.calls.require(plugin.title, asked.collect, limited=plugin.strange)
     if isinstance(found, str):
         raise PluginError(f"{plugin.title} {found}")
     return found

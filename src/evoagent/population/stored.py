@@ -13,6 +13,7 @@ from evoagent.errors import LedgerError
 from evoagent.ledger.store import Store
 from evoagent.ledger.vector_file import VectorFile
 from evoagent.ledger.views import Views, text_key
+from evoagent.models.calls import asking
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models
 from evoagent.population.base import Population, Text, Vectors, numbers
@@ -42,7 +43,7 @@ class RunPopulations:
 
     async def read(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `function` in the ledger's thread; a plugin that waits for it is not idle."""
-        with self._dispatcher.asking():
+        with asking():
             try:
                 return await self._database.run(function, *args, **kwargs)
             except LedgerError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +137,6 @@ async def carry_out(
     resume: Resume = "auto",
     listen: Listener | None = None,
     review: Reviewer | None = None,
-    give_up: Callable[[str], None] | None = None,
 ) -> Run:
     """Run, or go on with, what is prepared; the arguments are those of `run` and of `open_run`."""
     if resume not in get_args(Resume):
@@ -154,7 +153,6 @@ async def carry_out(
                 resume=resume,
                 seeds=seeds,
                 listen=listen or (lambda event: None),
-                give_up=give_up,
             ) as context:
                 if prepared.seeds is not None:  # now that the directory is a run's, and of these seeds
                     await in_thread(_keep, prepared.seeds, directory)
