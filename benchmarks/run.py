@@ -23,11 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evoagent.models.engines.threads import wait_passively
+from evoagent.models.engines.packed.threads import wait_passively
 
 wait_passively()  # as the command line does, for both sides of each ratio
 
-from evoagent.config import ModelConfig, PluginUse, RunConfig, SeedsConfig
+from evoagent.config.model import ModelConfig, PluginUse, RunConfig, SeedsConfig
+from evoagent.config.resources import configs_dir
 from evoagent.datasets.seeds import read_seeds
 from evoagent.events import Event, NodeFinished
 from evoagent.ledger.database import Database
@@ -36,12 +37,12 @@ from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Completion, GenerateRequest
 from evoagent.models.roles import Models
-from evoagent.models.sources import resolve
+from evoagent.models.sources.resolve import resolve
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EngineSpec
 from evoagent.records import Candidate, Instruction
-from evoagent.resources import configs_dir
-from evoagent.session import open_run, run_graph
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 
 SEEDS = configs_dir() / "seeds" / "quickstart.jsonl"
 

@@ -1,9 +1,9 @@
 """Memory and speed of a whole run by the number of seeds, with scripted models: what evoagent itself costs.
 
-Two rounds by default, one evolution and one response a seed, `ifd` and `ic_ifd`, six rules on the surface. Each size runs in a
-process of its own. With --kill it is killed in the middle of the last round, and goes on in another process, of which
-`first_request_seconds` then tells. Prints a table; with --out, writes it as JSON with the machine that it was measured
-on.
+Two rounds by default, one evolution and one response a seed, `ifd` and `ic_ifd`, six rules on the surface. Each size
+runs in a process of its own. With --kill it is killed in the middle of the last round, and goes on in another process,
+of which `first_request_seconds` then tells. Prints a table; with --out, writes it as JSON with the machine that it was
+measured on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class Apart(Script):
         return Embedding(vector / np.linalg.norm(vector), 1)
 
 
-
 def config(folder: Path, seeds: int, population: bool, rounds: int) -> dict[str, Any]:
     path = folder / "seeds.jsonl"
     with path.open("w", encoding="utf-8") as file:
@@ -65,10 +64,11 @@ def config(folder: Path, seeds: int, population: bool, rounds: int) -> dict[str,
 
 def measure(seeds: int, population: bool, folder: Path, rounds: int = 2, kill: bool = False) -> dict[str, Any]:
     """One run in `folder`, in this process; `kill` ends the process in the middle of the last round."""
-    from evoagent.config import RunConfig
+    from evoagent.config.model import RunConfig
     from evoagent.events import Event, NodeFinished, NodeProgress, Notice
     from evoagent.plugins.manager import PluginManager
-    from evoagent.session import open_run, run_graph
+    from evoagent.runs.driving import run_graph
+    from evoagent.runs.opening import open_run
 
     nodes: dict[str, float] = {}
     first: list[float] = []
@@ -124,7 +124,16 @@ def main() -> None:
     rows = []
     for seeds in options.seeds:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "--one", str(seeds), "--folder", folder, "--rounds", str(options.rounds)]
+            command = [
+                sys.executable,
+                __file__,
+                "--one",
+                str(seeds),
+                "--folder",
+                folder,
+                "--rounds",
+                str(options.rounds),
+            ]
             command += ["--population"] if options.population else []
             if options.kill:
                 killed = subprocess.run([*command, "--kill"], stdout=subprocess.DEVNULL, check=False)

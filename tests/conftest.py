@@ -1,5 +1,5 @@
 """Before any test imports torch."""
 
-from evoagent.models.engines.threads import wait_passively
+from evoagent.models.engines.packed.threads import wait_passively
 
 wait_passively()

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evoagent.config import RunConfig
+    from evoagent.config.model import RunConfig
     from evoagent.errors import (
         ConfigError,
         DataError,
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
     from evoagent.rules.base import PopulationRule, Rule
     from evoagent.runs.api import Run, arun, run
     from evoagent.runs.scores import ascore, score
+    from evoagent.runs.scoring import Scored
     from evoagent.scorers.base import PopulationScorer, Scorer
-    from evoagent.scoring import Scored
     from evoagent.selectors.base import ResponseSelector, Selector
 
     __version__: str
 
 _NAMES = {
-    "evoagent.config": ("RunConfig",),
+    "evoagent.config.model": ("RunConfig",),
     "evoagent.rules.base": ("PopulationRule", "Rule"),
     "evoagent.selectors.base": ("ResponseSelector", "Selector"),
     "evoagent.errors": (
@@ -108,7 +108,7 @@ _NAMES = {
     "evoagent.runs.api": ("Run", "arun", "run"),
     "evoagent.runs.scores": ("ascore", "score"),
     "evoagent.scorers.base": ("PopulationScorer", "Scorer"),
-    "evoagent.scoring": ("Scored",),
+    "evoagent.runs.scoring": ("Scored",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -26,14 +26,15 @@ from evoagent import (
     Verdict,
     hookimpl,
 )
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import EngineError
 from evoagent.events import Event
 from evoagent.models.requests import GenerateRequest
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
-from evoagent.rundir import Resume
-from evoagent.session import open_run, run_graph
+from evoagent.runs.directory import Resume
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 from evoagent.testing import Script
 
 

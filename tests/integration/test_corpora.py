@@ -30,13 +30,13 @@ from evoagent import (
     ScorerSpec,
     hookimpl,
 )
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, Notice
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
+from evoagent.reports.lineage import render, trace
 from evoagent.testing import DOCUMENTS, SEEDS, run_in_memory, scripted_models
-from evoagent.tracing import render, trace
 
 from .conftest import Mortal, read_dataset
 
@@ -373,7 +373,8 @@ async def test_operators_for_instructions_leave_documents_alone(toy_config: Make
 
 
 async def test_a_person_sees_the_document(toy_config: Make, manager: PluginManager, tmp_path: Path) -> None:
-    from evoagent.session import open_run, run_graph
+    from evoagent.runs.driving import run_graph
+    from evoagent.runs.opening import open_run
 
     config = documents(toy_config, tmp_path, "asks", stop={"rounds": 1}, review=True)
     asked: list[str] = []

@@ -28,10 +28,10 @@ from evoagent import (
     Verdict,
     hookimpl,
 )
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
-from evoagent.tracing import trace
+from evoagent.reports.lineage import trace
 
 from .conftest import Mortal, read_dataset
 

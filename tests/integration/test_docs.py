@@ -23,7 +23,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from evoagent.resources import configs_dir
+from evoagent.config.resources import configs_dir
 from evoagent.testing import assert_valid_plugin
 
 DOCS = Path(__file__).parents[2] / "docs"

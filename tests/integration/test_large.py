@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 
 POPULATION = 100_000
 LARGEST_CHECKPOINT = 64 * 1024  # bytes

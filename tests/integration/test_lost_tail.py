@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evoagent.configfile import load_config
 from evoagent.plugins.manager import PluginManager
-from evoagent.session import open_run, run_graph
+from evoagent.runs.config_file import load_config
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from evoagent.cli.app import app
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import UserError
-from evoagent.exporting import export_run
 from evoagent.plugins.manager import PluginManager
-from evoagent.session import open_run, run_graph
+from evoagent.reports.exporting import export_run
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 
 Make = Callable[..., RunConfig]
 

@@ -31,11 +31,12 @@ from evoagent import (
     Verdict,
     hookimpl,
 )
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import PluginError
 from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import PluginManager
-from evoagent.session import open_run, run_graph
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 
 
 class Hostile:

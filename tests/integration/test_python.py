@@ -19,10 +19,10 @@ import yaml
 
 import evoagent
 from evoagent.cli.app import main
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
+from evoagent.config.resources import configs_dir
 from evoagent.events import Event, NodeStarted, RoundFinished, RunStarted
 from evoagent.models.requests import GenerateRequest
-from evoagent.resources import configs_dir
 from evoagent.runs.rows import dump_rows
 from evoagent.testing import Script
 

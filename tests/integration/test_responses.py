@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from evoagent.errors import EngineError, RequestError, UserError
 from evoagent.events import Event, Notice
-from evoagent.exporting import export_run
 from evoagent.models.requests import GenerateRequest
 from evoagent.models.roles import Models
 from evoagent.plugins.discovery import Source
@@ -23,10 +22,11 @@ from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import ResponseSelectorSpec, ScorerSpec
 from evoagent.records import Candidate, Score
+from evoagent.reports.exporting import export_run
+from evoagent.reports.lineage import render, trace
 from evoagent.scorers.base import Scorer
 from evoagent.selectors.base import ResponseSelector
 from evoagent.testing import Script
-from evoagent.tracing import render, trace
 
 from .conftest import Mortal, read_dataset
 
@@ -185,7 +185,7 @@ async def test_responses_and_scores_of_one_candidate_stay_together(
 
     config = several(toy_config, {"best": {"by": "words"}}, f"{__name__}:Refusing")
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["evoagent.nodes.critic"], "_score_population", dies)
+        patched.setattr(sys.modules["evoagent.graph.critic"], "_score_population", dies)
         with pytest.raises(EngineError):
             await run_toy(config)
     before = responses(tmp_path / "run")

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import UserError
 from evoagent.plugins.manager import PluginManager
-from evoagent.session import open_run, run_graph
-from evoagent.tracing import trace
+from evoagent.reports.lineage import trace
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 
 from .conftest import read_dataset
 

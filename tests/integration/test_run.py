@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, RoundFinished
-from evoagent.tracing import render, trace
+from evoagent.reports.lineage import render, trace
 
 from .conftest import Mortal, mortal, read_dataset, texts
 

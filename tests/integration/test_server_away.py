@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evoagent.config import RunConfig
+from evoagent.config.model import RunConfig
 from evoagent.errors import EngineError
 from evoagent.models.dispatcher import RetryPolicy
 

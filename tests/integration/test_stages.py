@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 import evoagent
-from evoagent.config import RunConfig, Strict
+from evoagent.config.model import RunConfig, Strict
 from evoagent.errors import RequestError, UserError
 from evoagent.events import Event, Notice, StageStarted
 from evoagent.models.roles import Models
@@ -24,7 +24,7 @@ from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import OperatorSpec, OptimizerSpec
 from evoagent.records import Evolution, Instruction
-from evoagent.tracing import render, trace
+from evoagent.reports.lineage import render, trace
 
 from .conftest import mortal, read_dataset
 

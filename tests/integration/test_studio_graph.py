@@ -16,9 +16,9 @@ from blockbuster import blockbuster_ctx
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from evoagent import studio
 from evoagent.errors import EngineError
 from evoagent.models.requests import GenerateRequest
+from evoagent.studio import factory as studio
 from evoagent.testing import Script
 
 

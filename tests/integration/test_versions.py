@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from evoagent.configfile import load_config
 from evoagent.errors import EngineError, UserError
 from evoagent.events import Event, Notice
 from evoagent.models.engines.scripted import ScriptedEngine
 from evoagent.plugins.manager import PluginManager
-from evoagent.session import open_run, run_graph
+from evoagent.runs.config_file import load_config
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 
 from .conftest import Mortal
 
@@ -135,7 +136,7 @@ async def test_what_the_module_uses_is_edited(folder: Path, run: Run, kind: str)
         name, edited = "mine", "mine.py"
         text = (
             "import evoagent\nfrom evoagent import OperatorSpec\nfrom evoagent.operators.prompt import PromptOperator\n"
-            "from evoagent.operators.prompt_file import load_prompt_file\nfrom pathlib import Path\n"
+            "from evoagent.prompts.prompt_file import load_prompt_file\nfrom pathlib import Path\n"
             "FILE = Path(__file__).parent / 'prompts' / 'ask.md'\n"
             "@evoagent.hookimpl\ndef evoagent_operators():\n"
             "    made = lambda: PromptOperator(load_prompt_file(FILE))\n"

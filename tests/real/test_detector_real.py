@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evoagent.models.sources import resolve
+from evoagent.models.sources.resolve import resolve
 from evoagent.records import Candidate, Instruction
 from evoagent.rules.detector import NotAnInstruction
 

@@ -18,12 +18,12 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from evoagent.config import ModelConfig
+from evoagent.config.model import ModelConfig
 from evoagent.errors import EngineError, RequestError, TransientError
 from evoagent.models.engines.openai import OpenAIEngine, OpenAIOptions
 from evoagent.models.engines.scoring_text import scoring_ids
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest, Sampling
-from evoagent.models.sources import resolve
+from evoagent.models.sources.resolve import resolve
 
 pytestmark = [pytest.mark.real, pytest.mark.vllm, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 

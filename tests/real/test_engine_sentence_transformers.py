@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from evoagent.config import ModelConfig
+from evoagent.config.model import ModelConfig
 from evoagent.errors import EngineError
 from evoagent.models.engines.sentence_transformers import SentenceTransformersEngine, SentenceTransformersOptions
 from evoagent.models.requests import EmbedRequest
-from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.models.sources.resolve import ResolvedModel, resolve
 
 pytestmark = pytest.mark.real
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evoagent.config import ModelConfig
+from evoagent.config.model import ModelConfig
 from evoagent.errors import EngineError, RequestError
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
@@ -21,7 +21,7 @@ from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.transformers import TransformersEngine, TransformersOptions
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest, Sampling
 from evoagent.models.roles import Models
-from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.models.sources.resolve import ResolvedModel, resolve
 
 pytestmark = pytest.mark.real
 FLOAT32 = pytest.mark.parametrize("engine", ["float32"], indirect=True)
@@ -271,7 +271,7 @@ async def test_closing_fails_what_waits(source: ResolvedModel) -> None:
 
 
 async def test_a_crash_in_the_thread_fails_what_waits(source: ResolvedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evoagent.models.engines.packed import PackedModel
+    from evoagent.models.engines.packed.decoder import PackedModel
 
     engine = await asyncio.to_thread(start, source, "bfloat16")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evoagent.models.sources import resolve
+from evoagent.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.real
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evoagent.models.catalog import CATALOG
-from evoagent.models.source_cache import sha256_of
-from evoagent.models.source_fetch import download_wheels
-from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.models.sources.cache import sha256_of
+from evoagent.models.sources.catalog import CATALOG
+from evoagent.models.sources.fetch import download_wheels
+from evoagent.models.sources.resolve import ResolvedModel, resolve
 
 pytestmark = pytest.mark.real
 

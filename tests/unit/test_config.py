@@ -16,15 +16,16 @@ from typer.testing import CliRunner
 from evoagent import EngineSpec, OperatorSpec, ScorerSpec, SelectorSpec, hookimpl
 from evoagent.cli.init import init, write_project
 from evoagent.cli.validate import validate
-from evoagent.config import NO_ROLES, ROLES, Strict, decisions, fingerprint
-from evoagent.configfile import load_config, scenarios
+from evoagent.config.identity import decisions, fingerprint
+from evoagent.config.messages import explain
+from evoagent.config.model import NO_ROLES, ROLES, Strict
+from evoagent.config.resources import configs_dir
 from evoagent.errors import ConfigError, UserError
 from evoagent.models.engines.openai import OpenAIOptions
 from evoagent.models.roles import Models
-from evoagent.plugins import PluginManager
+from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.discovery import Source
-from evoagent.resources import configs_dir
-from evoagent.validation import explain
+from evoagent.runs.config_file import load_config, scenarios
 
 BASE = """\
 seeds: {path: seeds.jsonl}

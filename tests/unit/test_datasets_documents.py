@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evoagent.config import SeedsConfig
-from evoagent.datasets import SeedBatch, find_corpus, read_seeds
+from evoagent.config.model import SeedsConfig
+from evoagent.datasets.corpora import find_corpus
 from evoagent.datasets.forms import MAX_DOCUMENT_CHARS
+from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.errors import DataError
 from evoagent.records import Instruction
 

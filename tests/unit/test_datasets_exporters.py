@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from evoagent.config import SeedsConfig
-from evoagent.datasets import EXPORTERS, export, read_seeds
+from evoagent.config.model import SeedsConfig
+from evoagent.datasets.exporters import EXPORTERS, export
+from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import DataError
 from evoagent.plugins.specs import ExporterSpec
 

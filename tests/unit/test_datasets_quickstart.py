@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evoagent.config import SeedsConfig
-from evoagent.datasets import read_seeds
+from evoagent.config.model import SeedsConfig
+from evoagent.datasets.seeds import read_seeds
 
 SEEDS = Path(__file__).parents[2] / "configs" / "seeds"
 

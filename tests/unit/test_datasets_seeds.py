@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evoagent.config import SeedsConfig
-from evoagent.datasets import BadRow, SeedBatch, read_rows, read_seeds, to_example
+from evoagent.config.model import SeedsConfig
+from evoagent.datasets.files import BadRow, read_rows
+from evoagent.datasets.forms import to_example
+from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.errors import DataError
 
 WANTED = [("Name a river.", "in Africa", "The Niger."), ("Say hello.", "", "Hello!")]

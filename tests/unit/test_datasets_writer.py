@@ -6,6 +6,7 @@ import json
 import math
 import resource
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evoagent.config import SeedsConfig
-from evoagent.datasets import CardFacts, ModelFact, read_rows, read_seeds, write_dataset
-from evoagent.datasets.writer import COLUMNS, replacing
+from evoagent.config.model import SeedsConfig
+from evoagent.datasets.files import read_rows
+from evoagent.datasets.replacing import replacing
+from evoagent.datasets.seeds import read_seeds
+from evoagent.datasets.writer import COLUMNS, write_dataset
 from evoagent.errors import EvoAgentError, UserError
+from evoagent.reports.card import CardFacts, ModelFact, render_card
 
-CARD = CardFacts(
+FACTS = CardFacts(
     name="haiku-run",
     rounds=2,
     candidates=9,
@@ -36,6 +40,7 @@ CARD = CardFacts(
     models=(ModelFact("evolver", "smollm2-135m-instruct", "transformers", "12fd25f", "apache-2.0"),),
     version="0.1.0",
 )
+CARD = partial(render_card, FACTS)
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
@@ -216,7 +221,7 @@ def test_names_cannot_break_the_card(tmp_path: Path) -> None:
         seed_count=1,
         rejections={"a|b<script>": 1, r"![x](http://e) *b* `c` _d_ no\ gain": 1},
     )
-    write_dataset(tmp_path, [], card)
+    write_dataset(tmp_path, [], partial(render_card, card))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     head = yaml.safe_load(text.split("\n---\n")[0])
     assert head["pretty_name"] == 'a: "b" --- # c'

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evoagent.errors import EngineError, LedgerError, PluginError, RequestError, TransientError, UserError
-from evoagent.failures import PluginFault
+from evoagent.errors import EngineError, LedgerError, RequestError, TransientError, UserError
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
 from evoagent.models.concurrency import START, ElasticLane
@@ -28,10 +26,11 @@ from evoagent.models.requests import (
     Loss,
     LossRequest,
     Sampling,
+    Scope,
     request_key,
     request_seed,
 )
-from evoagent.models.roles import Models, Scope
+from evoagent.models.roles import Models
 from evoagent.testing import Script, ScriptedEngine
 
 WARM = Sampling(temperature=0.7, max_tokens=16)
@@ -318,161 +317,6 @@ async def test_a_ledger_that_cannot_be_written_ends_the_run_and_keeps_what_it_ha
     assert again.sent["generate"] == 0
 
 
-async def test_map_keeps_a_window_and_yields_every_item(dispatch: Callable[..., Dispatcher]) -> None:
-    running = peak = 0
-
-    async def call(number: int) -> int:
-        nonlocal running, peak
-        running += 1
-        peak = max(peak, running)
-        await asyncio.sleep(0.001 * (number % 3))
-        running -= 1
-        if number == 13:
-            raise ValueError("thirteen")
-        return number * 2
-
-    async with dispatch(Recorder(), window=8) as dispatcher:
-        found = {item: outcome async for item, outcome in dispatcher.calls.map(range(100), call)}
-    assert peak <= 8
-    assert isinstance(found.pop(13), ValueError)
-    assert found == {number: number * 2 for number in range(100) if number != 13}
-
-
-async def test_map_is_ended_by_fatal_errors_and_by_leaving_it(dispatch: Callable[..., Dispatcher]) -> None:
-    cancelled = 0
-
-    async def call(number: int) -> None:
-        nonlocal cancelled
-        if number == 3:
-            raise EngineError("gone")
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled += 1
-            raise
-
-    async with dispatch(Recorder(), window=4) as dispatcher:
-        with pytest.raises(EngineError):
-            async with aclosing(dispatcher.calls.map(range(10), call)) as results:
-                _ = [item async for item in results]
-    assert cancelled == 3
-
-
-def each(dispatcher: Dispatcher, plugin: Callable[[int], Awaitable[Any]], count: int) -> AsyncIterator[Any]:
-    """Calls of a plugin with the numbers below `count`."""
-    calls = dispatcher.calls
-    return calls.map(range(count), lambda number: calls.guard("plugin", plugin, number))
-
-
-def faults(found: dict[Any, Any]) -> dict[Any, str]:
-    return {item: str(outcome) for item, outcome in found.items() if isinstance(outcome, PluginFault)}
-
-
-async def test_whoever_waits_for_no_model_is_cancelled_and_the_others_go_on(
-    dispatch: Callable[..., Dispatcher],
-) -> None:
-    ended: list[int] = []
-
-    async def plugin(number: int) -> int:
-        try:
-            if number % 2:
-                await asyncio.sleep(60)
-        finally:
-            ended.append(number)
-        return number
-
-    async with dispatch(Recorder(), plugin_seconds=0.3) as dispatcher:
-        found = {n: o async for n, o in each(dispatcher, plugin, 6)}
-    assert faults(found) == dict.fromkeys(
-        (1, 3, 5), "has waited 0.3 s for something that is no model; see `plugin_seconds`"
-    )
-    assert [found[number] for number in (0, 2, 4)] == [0, 2, 4]
-    assert sorted(ended) == list(range(6)), "each could clean up"
-
-
-async def test_our_own_plugins_may_take_their_time(dispatch: Callable[..., Dispatcher]) -> None:
-    async def plugin(number: int) -> int:
-        await asyncio.sleep(1)
-        return number
-
-    async with dispatch(Recorder(), plugin_seconds=0.2) as dispatcher:
-        assert await dispatcher.calls.require("plugin", plugin, 1, limited=False) == 1
-
-
-async def test_waiting_for_a_model_is_not_waiting_for_nothing(dispatch: Callable[..., Dispatcher]) -> None:
-    class Slow(Recorder):
-        async def generate(self, requests: Sequence[GenerateRequest]) -> list[Completion | Exception]:
-            await asyncio.sleep(1)
-            return await super().generate(requests)
-
-    async with dispatch(Slow(), plugin_seconds=0.3) as dispatcher:
-
-        async def plugin(number: int) -> str:
-            texts = await asyncio.gather(*(ask(dispatcher, f"{number} {part}") for part in "ab"))
-            return texts[0]
-
-        found = {n: o async for n, o in each(dispatcher, plugin, 3)}
-    assert faults(found) == {}
-    assert all(isinstance(text, str) for text in found.values())
-
-
-@pytest.mark.parametrize(
-    ("raised", "said"),
-    [
-        (SystemExit(3), "SystemExit: 3"),
-        (GeneratorExit("x"), "GeneratorExit: x"),
-        (asyncio.CancelledError(), "the plugin let a cancellation escape"),
-        (EngineError("none of ours"), "EngineError: none of ours"),
-    ],
-)
-async def test_whatever_a_plugin_raises_is_its_own_failure(
-    dispatch: Callable[..., Dispatcher], raised: BaseException, said: str
-) -> None:
-    async def plugin(number: int) -> int:
-        if number:
-            raise raised
-        return number
-
-    async with dispatch(Recorder()) as dispatcher:
-        found = {n: o async for n, o in each(dispatcher, plugin, 2)}
-        assert found[0] == 0
-        assert faults(found) == {1: said}
-        with pytest.raises(PluginError, match=re.escape(f"plugin `x`: {said}")):
-            await dispatcher.calls.require("plugin `x`", plugin, 1)
-
-
-async def test_a_plugin_cannot_hide_that_the_engine_has_failed(dispatch: Callable[..., Dispatcher]) -> None:
-    class Dies(Script):
-        def generate(self, request: GenerateRequest) -> str:
-            raise EngineError("out of memory")
-
-    async with dispatch(Recorder(Dies())) as dispatcher:
-
-        async def plugin(number: int) -> str:
-            try:
-                return await ask(dispatcher, f"{number}")
-            except Exception:
-                return "as if nothing had happened"
-
-        with pytest.raises(EngineError, match="out of memory"):
-            _ = [item async for item in each(dispatcher, plugin, 3)]
-
-
-async def test_a_cancelled_run_cancels_its_plugins(dispatch: Callable[..., Dispatcher]) -> None:
-    started = asyncio.Event()
-
-    async def plugin() -> None:
-        started.set()
-        await asyncio.sleep(60)
-
-    async with dispatch(Recorder()) as dispatcher:
-        run = asyncio.ensure_future(dispatcher.calls.require("plugin", plugin))
-        await started.wait()
-        run.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await run
-
-
 async def test_what_a_plugin_asks_for_wrongly_is_its_own_failure(dispatch: Callable[..., Dispatcher]) -> None:
     engine = Recorder()
     wrong: list[dict[str, Any]] = [
@@ -564,23 +408,10 @@ async def test_a_strange_engine_that_does_not_answer_is_told_of_once(database: D
     told: list[str] = []
     roles = {"evolver": RoleBinding(Slow(lane=Lane(1, 1)), WARM, plugin="engine `slow` of evil-dist 1.2")}
     log = RequestLog(database, "run")
-    async with Dispatcher(roles, log, database, notice=told.append, plugin_seconds=0.2) as found:
+    async with Dispatcher(roles, log, database, notice=told.append, slow_seconds=0.2) as found:
         await asyncio.gather(*(ask(found, f"{n}") for n in range(3)))
     name = "engine `slow` of evil-dist 1.2 (scripted:scripted)"
     assert told == [f"{name} has not answered for 0.2 s; waiting for it", f"{name} did not close: OSError: cannot"]
-
-
-async def test_an_engine_without_the_verb_is_the_plugin_s_mistake(dispatch: Callable[..., Dispatcher]) -> None:
-    class Mute(Recorder):
-        capabilities = frozenset({"loss"})
-
-    async with dispatch(Mute()) as dispatcher:
-
-        async def plugin() -> None:
-            await ask(dispatcher, "a")
-
-        with pytest.raises(PluginError, match=r"^operator `x`: asks models\.evolver for generate, but its engine"):
-            await dispatcher.calls.require("operator `x`", plugin)
 
 
 async def test_a_role_without_a_model_is_the_user_s_mistake(dispatch: Callable[..., Dispatcher]) -> None:

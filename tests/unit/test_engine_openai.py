@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from evoagent.config import ModelConfig
+from evoagent.config.model import ModelConfig
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
 from evoagent.models.engines.openai import OpenAIEngine, OpenAIOptions
 from evoagent.models.engines.openai_wire import retry_after

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from evoagent.config.resources import prompts_dir
 from evoagent.models.requests import Completion, GenerateRequest, Sampling
 from evoagent.models.roles import Models
 from evoagent.operators.prompt import PromptOperator, append_sentence
-from evoagent.operators.prompt_file import load_prompt_file
+from evoagent.prompts.prompt_file import load_prompt_file
 from evoagent.records import Evolution, Instruction
-from evoagent.resources import prompts_dir
 
 POEM = Instruction(id="1", instruction="Write a poem about rain.")
 PAIRS = Instruction(id="2", instruction="What is the relation between the given pairs:", input="night : day")

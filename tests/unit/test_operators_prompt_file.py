@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from evoagent import judging
+from evoagent.config.resources import prompts_dir
 from evoagent.errors import ConfigError
-from evoagent.models.roles import Style
 from evoagent.operators.prompt import PromptOperator
-from evoagent.operators.prompt_file import PromptFile, load_prompt_dir, load_prompt_file, nearest
+from evoagent.prompts import judge as judging
+from evoagent.prompts.chat import Style
+from evoagent.prompts.prompt_file import PromptFile, load_prompt_dir, load_prompt_file, nearest
 from evoagent.records import Instruction
-from evoagent.resources import prompts_dir
 from evoagent.testing import scripted_models
 
 HEAD = """---

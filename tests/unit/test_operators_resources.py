@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evoagent import resources
+from evoagent.config import resources
 from evoagent.errors import ConfigError
 
 

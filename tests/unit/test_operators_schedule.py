@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from evoagent.operators.schedule import schedule
+from evoagent.graph.policies.schedule import schedule
 
 NAMES = ["constraints", "deepening", "breadth"]
 

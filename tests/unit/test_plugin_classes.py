@@ -34,8 +34,8 @@ from evoagent import (
     Verdict,
     hookimpl,
 )
-from evoagent.config import PluginUse
-from evoagent.plugins import PluginManager
+from evoagent.config.model import PluginUse
+from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.declared import spec_of
 from evoagent.plugins.discovery import SPECS, Source
 from evoagent.plugins.specs import PluginSpec

@@ -6,10 +6,10 @@ from itertools import islice
 
 import pytest
 
-from evoagent.config import StopConfig
-from evoagent.nodes.mating import DrawnMates
-from evoagent.nodes.quota import Places, Unlimited
-from evoagent.stopping import Standing, budgets, first_reason, stops
+from evoagent.config.model import StopConfig
+from evoagent.graph.policies.mating import DrawnMates
+from evoagent.graph.policies.quota import Places, Unlimited
+from evoagent.graph.policies.stopping import Standing, budgets, first_reason, stops
 
 BUSY = Standing(rounds=3, candidates=100, survivors=40, barren=0, tokens=5000, seconds=60.0)
 

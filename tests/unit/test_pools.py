@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from evoagent.ledger.corpora import CorpusStore
 from evoagent.ledger.database import Database
 from evoagent.models.pools import Corpora, Pool, Rows, draw
-from evoagent.models.roles import Models, Scope
+from evoagent.models.requests import Scope
+from evoagent.models.roles import Models
 from evoagent.records import Instruction
 from evoagent.testing import SEEDS, scripted_models
 from evoagent.testing.scripted import rows_of

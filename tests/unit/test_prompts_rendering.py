@@ -10,8 +10,8 @@ import pytest
 from evoagent.errors import ConfigError, EngineError, RequestError
 from evoagent.models.engines.scoring_text import prompt_ids, render_chat
 from evoagent.models.requests import GenerateRequest
-from evoagent.operators.prompt_file import load_prompt_file
 from evoagent.prompts import rendering
+from evoagent.prompts.prompt_file import load_prompt_file
 from evoagent.prompts.rendering import RenderError, render_prompt
 
 HEAD = "---\nname: endless\nfamily: depth\nmethod: never ends\n---\n{{ instruction }}"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from evoagent.datasets.forms import MAX_CHARS
 from evoagent.errors import ConfigError
-from evoagent.models.requests import Completion, Message
+from evoagent.models.requests import Completion
+from evoagent.prompts.chat import Message
 from evoagent.records import Candidate, Instruction, Verdict
 from evoagent.rules.base import Rule
 from evoagent.rules.language import Language, LanguageConfig, language_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evoagent.config import PluginUse
+from evoagent.config.model import PluginUse
 from evoagent.errors import ConfigError
 from evoagent.models.requests import Loss
 from evoagent.plugins.manager import PluginManager

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from evoagent.models.engines.sampling import sample, uniforms
+from evoagent.models.engines.packed.sampling import sample, uniforms
 
 
 def draw_many(logits: torch.Tensor, temperature: float, top_p: float, count: int = 4000) -> np.ndarray:

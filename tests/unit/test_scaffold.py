@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from evoagent import EvoAgentError, UserError
-from evoagent.overrides import apply
-from evoagent.resources import configs_dir
+from evoagent.config.overrides import apply
+from evoagent.config.resources import configs_dir
 from evoagent.scaffold import package
 from evoagent.scaffold.folder import write_folder
 from evoagent.scaffold.package import KINDS, new_package

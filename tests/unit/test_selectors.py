@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from evoagent.models.roles import Models
-from evoagent.plugins.loading import directed
 from evoagent.plugins.manager import PluginManager
 from evoagent.population.base import Population
 from evoagent.records import Candidate, Instruction, Score, Verdict
+from evoagent.runs.loading import directed
 from evoagent.selectors.by_score import All, Threshold, ThresholdConfig, Top, TopConfig
 
 PARENT = Instruction(id="p", instruction="Name a tree.")

@@ -23,9 +23,10 @@ from typer.testing import CliRunner
 from evoagent.cli import doctor as doctor_module
 from evoagent.cli import models as models_cli
 from evoagent.errors import ModelSourceError
-from evoagent.models import source_fetch, sources
-from evoagent.models.catalog import CATALOG, Entry, Wheel
-from evoagent.models.sources import cache_dir, pull, resolve
+from evoagent.models.sources import fetch as source_fetch
+from evoagent.models.sources import resolve as sources
+from evoagent.models.sources.catalog import CATALOG, Entry, Wheel
+from evoagent.models.sources.resolve import cache_dir, pull, resolve
 
 
 def safetensors(values: bytes = b"\0" * 24) -> bytes:

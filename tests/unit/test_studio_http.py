@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evoagent.studio_http import HOSTS_VARIABLE, VARIABLE, KnownOrigins
+from evoagent.studio.http import HOSTS_VARIABLE, VARIABLE, KnownOrigins
 
 
 async def ask(**headers: str) -> int:

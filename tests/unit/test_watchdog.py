@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from evoagent import watchdog as module
-from evoagent.watchdog import Watchdog
+from evoagent.plugins import watchdog as module
+from evoagent.plugins.watchdog import Watchdog
 
 CODE = """
 import asyncio, time

@@ -61,7 +61,7 @@ def main() -> None:
     """Run the command line; errors that are no bugs become one message and an exit code."""
     from evoagent.errors import EvoAgentError
     from evoagent.failures import explain
-    from evoagent.models.engines.threads import wait_passively
+    from evoagent.models.engines.packed.threads import wait_passively
 
     open_streams()
     wait_passively()

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from evoagent.cli.terminal import tell, write, write_json
+from evoagent.config.overrides import apply
 from evoagent.errors import UserError
-from evoagent.overrides import apply
 from evoagent.testing.checking.package import find_package
 from evoagent.testing.checking.process import check_package
 

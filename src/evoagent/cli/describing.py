@@ -6,11 +6,11 @@ import dataclasses
 import json
 from typing import Any
 
+from evoagent.config.messages import closest
 from evoagent.errors import PluginError
 from evoagent.plugins.manager import PluginManager, PluginRecord
 from evoagent.plugins.parameters import Parameter, json_schema, parameters
 from evoagent.plugins.specs import EngineSpec, PluginSpec
-from evoagent.validation import closest
 
 _PLACES = {
     "operator": "evolver.operators: [{}]",

@@ -19,9 +19,9 @@ import typer
 
 from evoagent.cli.options import JsonOption
 from evoagent.cli.terminal import write, write_json
-from evoagent.models.catalog import CATALOG
-from evoagent.models.source_cache import cache_dir
-from evoagent.models.sources import cached
+from evoagent.models.sources.cache import cache_dir
+from evoagent.models.sources.catalog import CATALOG
+from evoagent.models.sources.resolve import cached
 
 Status = Literal["ok", "warn", "fail"]
 

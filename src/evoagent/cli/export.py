@@ -23,7 +23,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a run's survivors as training data, with a dataset_info.json for LLaMA-Factory."""
-    from evoagent.exporting import export_run
+    from evoagent.reports.exporting import export_run
 
     path, rows = export_run(run, format, out)
     tell(f"{rows} rows")

@@ -10,7 +10,7 @@ import typer
 from evoagent.cli.terminal import write
 
 if TYPE_CHECKING:
-    from evoagent.graph import Ways
+    from evoagent.graph.build import Ways
 
 
 def graph(
@@ -27,19 +27,19 @@ def graph(
 ) -> None:
     """Draw the graph; loads no model and asks no service."""
     from evoagent.errors import UserError
-    from evoagent.graph import build_graph, ways_of
+    from evoagent.graph.build import build_graph, ways_of
 
     if mermaid and png is not None:
         raise UserError("expected --mermaid or --png, not both")
     ways: Ways = {"stages": False, "optimizer": False}
     if config is not None:
-        from evoagent.configfile import load_config
+        from evoagent.runs.config_file import load_config
 
         ways = ways_of(load_config(config).config)
     drawing = build_graph(**ways).compile(name="evoagent").get_graph()
     if png is not None:
         from evoagent.cli.picture import draw
-        from evoagent.rundir import check_output
+        from evoagent.ledger.files import check_output
 
         check_output(png)
         png.write_bytes(draw(drawing))

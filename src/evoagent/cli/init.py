@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from evoagent.cli.terminal import tell
+from evoagent.config.resources import configs_dir, prompts_dir
 from evoagent.errors import EvoAgentError
-from evoagent.resources import configs_dir, prompts_dir
 from evoagent.scaffold.folder import write_folder
 
 OPERATOR = "my-constraints"
@@ -37,8 +37,8 @@ Evolves the instructions in `seeds/seeds.jsonl` with the models that `config.yam
 _STUDIO = """\
 {
   "dependencies": ["."],
-  "graphs": {"evoagent": "evoagent.studio:graph"},
-  "http": {"app": "evoagent.studio_http:app"}
+  "graphs": {"evoagent": "evoagent.studio.factory:graph"},
+  "http": {"app": "evoagent.studio.http:app"}
 }
 """
 

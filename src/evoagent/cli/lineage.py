@@ -21,7 +21,7 @@ def lineage(
     json: JsonOption = False,
 ) -> None:
     """Show where a row came from, and what was rejected on the way."""
-    from evoagent.tracing import render, trace
+    from evoagent.reports.lineage import render, trace
 
     found = trace(run, id, row)
     if json:

@@ -10,8 +10,8 @@ import typer
 
 from evoagent.cli.options import JsonOption
 from evoagent.cli.terminal import log_to_stderr, write, write_json
-from evoagent.models.catalog import CATALOG
-from evoagent.models.sources import cached, pull
+from evoagent.models.sources.catalog import CATALOG
+from evoagent.models.sources.resolve import cached, pull
 
 app = typer.Typer(help="The models that come by name.", no_args_is_help=True)
 

@@ -39,7 +39,7 @@ def _manager(config: Path | None) -> Any:
 
     manager = PluginManager().load()
     if config is not None:
-        from evoagent.configfile import load_config
+        from evoagent.runs.config_file import load_config
 
         load_config(config, (), manager)
     return manager

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from evoagent.cli.terminal import tell
-from evoagent.nodes.review import MAX_CHARACTERS
+from evoagent.graph.review import MAX_CHARACTERS
 from evoagent.text import CUT
 
 LINES = 9  # of one text

@@ -17,11 +17,12 @@ from evoagent.datasets.corpora import find_corpus
 from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import EvoAgentError
 from evoagent.events import Event, RunStarted
-from evoagent.plugins.loading import used_specs
-from evoagent.rundir import Resume, check_directory
 from evoagent.runs.api import carry_out
+from evoagent.runs.directory import Resume, check_directory
+from evoagent.runs.listening import Listener
+from evoagent.runs.loading import used_specs
+from evoagent.runs.models import check_capabilities, load_models
 from evoagent.runs.preparing import Prepared
-from evoagent.session import Listener, check_capabilities, load_models
 
 INTERRUPTED = 130  # the shell's convention for a process ended by Ctrl-C
 

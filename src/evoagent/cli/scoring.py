@@ -9,11 +9,11 @@ from typing import Any
 from evoagent.cli.console import listener
 from evoagent.cli.process import run
 from evoagent.cli.terminal import JsonLines, log_to_stderr, tell, write, write_json
+from evoagent.config.yaml_text import YamlError, parse
 from evoagent.errors import UserError
 from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.runs.scores import Options, ascore, score_lines
-from evoagent.scoring import Scored
-from evoagent.yamltext import YamlError, parse
+from evoagent.runs.scoring import Scored
 
 
 def score_command(

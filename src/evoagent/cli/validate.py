@@ -10,8 +10,8 @@ from evoagent.cli.terminal import tell, write, write_json
 
 def validate(config: ConfigArg, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Check a configuration and print it with every default spelled out."""
-    from evoagent.config import dump_yaml
-    from evoagent.configfile import load_config
+    from evoagent.config.model import dump_yaml
+    from evoagent.runs.config_file import load_config
 
     loaded = load_config(config, overrides or ())
     if as_json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from evoagent.config import SeedsConfig
+from evoagent.config.model import SeedsConfig
 from evoagent.datasets.seeds import SeedBatch, file_digest, read_seeds, source_of
 from evoagent.errors import DataError
 from evoagent.records import content_id

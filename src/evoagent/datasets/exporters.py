@@ -10,8 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from evoagent.datasets.card import Tally
-from evoagent.datasets.writer import dump_line, replacing, spooled, write_parquet
+from evoagent.datasets.replacing import replacing
+from evoagent.datasets.tally import Tally
+from evoagent.datasets.writer import dump_line, spooled, write_parquet
 from evoagent.errors import ConfigError, DataError
 from evoagent.records import join_prompt
 from evoagent.text import read_text

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evoagent.config import SeedsConfig, resolve_path
+from evoagent.config.model import SeedsConfig, resolve_path
 from evoagent.datasets.documents import document_unit, read_documents, recognise_documents
 from evoagent.datasets.files import BadRow, read_rows, unit_of
 from evoagent.datasets.forms import Form, recognise, to_example

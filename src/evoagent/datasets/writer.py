@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evoagent.datasets.card import CardFacts, Tally, render_card
-from evoagent.errors import EvoAgentError, UserError
+from evoagent.datasets.replacing import replacing
+from evoagent.datasets.tally import Tally
 
 COLUMNS = (
     "id",
@@ -38,12 +37,15 @@ _ROW_GROUP = 4096  # rows of a Parquet row group, and of what is in memory at on
 _LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
-def write_dataset(folder: Path, rows: Iterable[Mapping[str, Any]], card: CardFacts) -> None:
-    """Writes `rows` to `folder`, which is made if need be. Equal rows and facts give equal bytes.
+def write_dataset(folder: Path, rows: Iterable[Mapping[str, Any]], card: Callable[[Tally], str]) -> None:
+    """Writes `rows` to `folder`, which is made if need be. Equal rows give equal bytes.
 
     A row has `COLUMNS` as its keys: `id` and `instruction` are required, the others may be left out or None.
     Every written row has every scorer that any row has; `scores` is null where no row has any. A score that is
     no finite number becomes null, and half a surrogate pair U+FFFD: neither can be stored.
+
+    Args:
+        card: the text of README.md, given the counts over the rows.
 
     Raises:
         EvoAgentError: the files cannot be written; what stood there before is untouched.
@@ -54,7 +56,7 @@ def write_dataset(folder: Path, rows: Iterable[Mapping[str, Any]], card: CardFac
     with replacing(*paths) as (jsonl, parquet, readme), spooled(rows, folder, tally) as complete:
         with jsonl.open("w", encoding="utf-8", newline="\n") as file:
             write_parquet(parquet, _teed(complete, file), sorted(tally.scores))
-        readme.write_text(render_card(card, tally), encoding="utf-8", newline="\n")
+        readme.write_text(card(tally), encoding="utf-8", newline="\n")
 
 
 @contextmanager
@@ -143,40 +145,3 @@ def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], score_names: Se
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while batch := list(islice(iterator, _ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-
-
-@contextmanager
-def replacing(*paths: Path) -> Iterator[list[Path]]:
-    """Names beside `paths` to write to; they take the places of `paths` when the block ends well, and go if not.
-
-    Raises:
-        UserError: there can be no such file: its name is too long, its folder cannot be written.
-        EvoAgentError: the system refuses later on, for example because the disk is full.
-    """
-    paths = tuple(path.resolve() for path in paths)  # a link of the user's stays one
-    partial = [path.with_name(f".{path.name}.evoagent-partial") for path in paths]
-    try:
-        for path, temporary in zip(paths, partial, strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.unlink(missing_ok=True)  # of a killed process; and a link is not written through
-            temporary.touch()
-    except OSError as error:
-        raise UserError(f"{error.filename}: cannot be written: {error.strerror}") from error
-    try:
-        yield partial
-        for temporary in partial:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        for temporary, path in zip(partial, paths, strict=True):
-            os.replace(temporary, path)
-    except OSError as error:
-        if error.filename not in (None, *map(str, (*partial, *paths))):
-            raise  # not of these files
-        place = error.filename or paths[0].parent
-        raise EvoAgentError(f"{place}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for temporary in partial:
-            try:
-                temporary.unlink(missing_ok=True)
-            except OSError:
-                break  # the folder itself is out of reach, and the error above says so

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from evoagent.config import ONLY_STAGE
+from evoagent.config.model import ONLY_STAGE
 from evoagent.records import Candidate, Instruction, Score, Verdict
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from evoagent.models.requests import Completion, Result
-from evoagent.models.roles import Scope
+from evoagent.models.requests import Completion, Result, Scope
 
 
 @dataclass(slots=True)

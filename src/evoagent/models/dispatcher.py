@@ -17,16 +17,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
+from evoagent.config.messages import closest
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, RequestError, TransientError, UserError
 from evoagent.failures import explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import LoggedRequest, RequestLog
 from evoagent.models.accounts import Accounts
-from evoagent.models.calls import PLUGIN_SECONDS, Calls, asking, retrieve, settle
 from evoagent.models.checks import check_request
 from evoagent.models.choices import choose_by_loss
 from evoagent.models.codec import decode, encode
-from evoagent.models.engine_calls import CLOSE_SECONDS, EngineCalls
+from evoagent.models.engine_calls import CLOSE_SECONDS, SLOW_SECONDS, EngineCalls
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.keys import request_key
 from evoagent.models.lines import Line, Pending
@@ -41,14 +41,15 @@ from evoagent.models.requests import (
     LossRequest,
     Result,
     Sampling,
+    Scope,
     Verb,
     can_answer,
     request_seed,
     verb_of,
 )
 from evoagent.models.retries import RetryNotice, RetryPolicy
-from evoagent.models.roles import Scope, Style
-from evoagent.validation import closest
+from evoagent.models.waiting import asking, retrieve, settle
+from evoagent.prompts.chat import Style
 
 logger = logging.getLogger(__name__)
 
@@ -77,23 +78,27 @@ class Dispatcher:
         database: Database,
         *,
         run_seed: int = 0,
-        window: int = 1024,
         retry: RetryPolicy | None = None,
         on_load: Callable[[Engine], None] | None = None,
         notice: Callable[[str], None] = logger.warning,
-        plugin_seconds: float | None = PLUGIN_SECONDS,
+        slow_seconds: float | None = SLOW_SECONDS,
     ) -> None:
-        """Bind `roles`; `window` bounds the coroutines that `map` keeps in flight.
+        """Bind `roles` to their engines; none is loaded before it is asked.
 
         Args:
-            notice: told what the user should know of a plugin.
-            plugin_seconds: how long a plugin may wait for what is no model; None is for ever.
+            roles: the engine and the sampling of each role, by name.
+            log: where answers are looked up and kept, under the run that pays for them.
+            database: the log's, whose thread reads and writes it.
+            run_seed: of all randomness, together with each request's key.
+            retry: how often a request is tried again, and when.
+            on_load: called with each engine when its first request comes.
+            notice: told what the user should know of an engine.
+            slow_seconds: after which a third-party engine that has not answered is told of; None is never.
         """
-        self.calls = Calls(window, plugin_seconds, lambda: self.fatal)
         self.fatal: EvoAgentError | None = None  # why the run cannot go on
         self.accounts = Accounts()
         self._roles = dict(roles)
-        self._engines = EngineCalls(((b.engine, b.plugin) for b in roles.values()), notice, plugin_seconds)
+        self._engines = EngineCalls(((b.engine, b.plugin) for b in roles.values()), notice, slow_seconds)
         self._log = log
         self._database = database
         self.run_seed = run_seed

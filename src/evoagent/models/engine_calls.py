@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 
 from evoagent.errors import EngineError, EvoAgentError, TransientError, UserError
 from evoagent.failures import PluginFault, explain, shown
-from evoagent.models.calls import settle
 from evoagent.models.checks import check_result
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Request, Result, Verb
+from evoagent.models.waiting import settle
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 CLOSE_SECONDS = 60.0  # that an engine may take to close
+SLOW_SECONDS = 300.0  # after which an engine that does not answer is told of
 
 
 class EngineCalls:

@@ -10,8 +10,7 @@ from heapq import heappop, heappush
 from evoagent.errors import TransientError
 from evoagent.models.concurrency import START, AdaptiveLimit, BusyError, ElasticLane, Limit, Outcome
 from evoagent.models.engines.base import Engine, Lane
-from evoagent.models.requests import Request, Result, Verb
-from evoagent.models.roles import Scope
+from evoagent.models.requests import Request, Result, Scope, Verb
 
 
 @dataclass(slots=True, eq=False)

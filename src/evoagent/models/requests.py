@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Message: TypeAlias = Mapping[str, str]
-"""A chat turn: {"role": "system" | "user" | "assistant", "content": text}."""
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 Verb = Literal["generate", "loss", "embed", "choose"]
 
@@ -222,3 +225,17 @@ def request_seed(key: str, run_seed: int) -> int:
     """The 63-bit seed of one request, derived from its key and the run's seed."""
     digest = hashlib.sha256(f"{run_seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart.
+
+    Attributes:
+        parents: ids of the parents of an operator's call: never drawn from the pool.
+    """
+
+    operator: str = ""
+    round: int = 0
+    draw: str = ""
+    parents: tuple[str, ...] = ()

@@ -3,50 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from evoagent.models.pools import Corpora, Pool, Sources
 from evoagent.models.requests import (
     Choice,
     ChooseRequest,
     Completion,
+    Embedding,
     EmbedRequest,
     GenerateRequest,
     Loss,
     LossRequest,
-    Message,
+    Sampling,
+    Scope,
     Turns,
 )
+from evoagent.prompts.chat import Message, Style
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evoagent.models.dispatcher import Dispatcher
 
-Style = Literal["plain", "examples"]
+class Answering(Protocol):
+    """Who answers on behalf of roles: the dispatcher of a run, or one that records in a test."""
 
+    @property
+    def run_seed(self) -> int:
+        """Of the run's randomness."""
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Who is asking: for the accounts, and for telling repeated draws of one prompt apart.
+    def sampling(self, role: str) -> Sampling:
+        """The configured sampling of `role`."""
 
-    Attributes:
-        parents: ids of the parents of an operator's call: never drawn from the pool.
-    """
+    def style(self, role: str) -> Style:
+        """The prompt style of `role`."""
 
-    operator: str = ""
-    round: int = 0
-    draw: str = ""
-    parents: tuple[str, ...] = ()
+    @overload
+    async def submit(self, role: str, request: GenerateRequest, scope: Scope) -> Completion: ...
+    @overload
+    async def submit(self, role: str, request: LossRequest, scope: Scope) -> Loss: ...
+    @overload
+    async def submit(self, role: str, request: EmbedRequest, scope: Scope) -> Embedding: ...
+    @overload
+    async def submit(self, role: str, request: ChooseRequest, scope: Scope) -> Choice: ...
+    async def submit(self, role: str, request: Any, scope: Scope) -> Any:
+        """The answer to `request`."""
 
 
 class Role:
     """One role's model. Every verb awaits the dispatcher, which batches, logs, retries and counts."""
 
-    def __init__(self, name: str, dispatcher: Dispatcher, scope: Scope) -> None:
+    def __init__(self, name: str, dispatcher: Answering, scope: Scope) -> None:
         self._name = name
         self._dispatcher = dispatcher
         self._scope = scope
@@ -155,7 +165,7 @@ class Models:
     Five roles are attributes; those and any that the configuration names besides are found by name: `models["second"]`.
     """
 
-    def __init__(self, dispatcher: Dispatcher, scope: Scope | None = None, sources: Sources | None = None) -> None:
+    def __init__(self, dispatcher: Answering, scope: Scope | None = None, sources: Sources | None = None) -> None:
         self._named: dict[str, Role] = {}
         self._dispatcher = dispatcher
         self._scope = scope or Scope()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evoagent.models.roles import Models
 from evoagent.operators.base import Operator
 from evoagent.operators.extraction import Extraction, extract
-from evoagent.operators.prompt_file import Examples, PromptFile
+from evoagent.prompts.prompt_file import Examples, PromptFile
 from evoagent.records import Evolution, Instruction
 from evoagent.text import normalise, words
 

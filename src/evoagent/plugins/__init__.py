@@ -1,6 +1,6 @@
-"""The plugin system: hooks, the specs of what they yield, and the manager that finds them."""
+"""The plugin system, and how far a plugin is guarded.
 
-from evoagent.plugins.hookspecs import hookimpl
-from evoagent.plugins.manager import KINDS, PluginManager, PluginRecord
-
-__all__ = ["KINDS", "PluginManager", "PluginRecord", "hookimpl"]
+Start with `hookspecs`, what a plugin may yield, and `manager`, which finds plugins, checks and makes them. `declared`
+turns a class into its spec, `specs` is the long form, `builtins` are our own. `calls` runs their code: many calls at
+once, each with a time limit; `watchdog` names one that blocks.
+"""

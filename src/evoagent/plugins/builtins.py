@@ -22,7 +22,7 @@ from evoagent.plugins.specs import (
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from evoagent.operators.prompt_file import PromptFile
+    from evoagent.prompts.prompt_file import PromptFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def prompt_operator(file: PromptFile) -> OperatorSpec:
 @hookimpl
 def evoagent_operators() -> Iterator[OperatorSpec]:
     """One operator for each shipped prompt file."""
-    from evoagent.operators.prompt_file import load_prompt_dir
-    from evoagent.resources import prompts_dir
+    from evoagent.config.resources import prompts_dir
+    from evoagent.prompts.prompt_file import load_prompt_dir
 
     yield from map(prompt_operator, load_prompt_dir(prompts_dir()))
 

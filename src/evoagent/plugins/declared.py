@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from evoagent.config import ROLE_NAME
+from evoagent.config.model import ROLE_NAME
 from evoagent.errors import PluginError
 from evoagent.failures import shown
 from evoagent.models.plugin import API_VERSION, Plugin

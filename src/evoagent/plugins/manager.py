@@ -13,7 +13,8 @@ from typing import Any, Literal, Self, overload
 import pluggy
 from pydantic import BaseModel, ValidationError
 
-from evoagent.config import PluginUse
+from evoagent.config.messages import Problem, closest, explain
+from evoagent.config.model import PluginUse
 from evoagent.errors import ConfigError, EvoAgentError, PluginError
 from evoagent.events import Event
 from evoagent.failures import one_line
@@ -45,7 +46,6 @@ from evoagent.plugins.specs import (
     ScorerSpec,
     SelectorSpec,
 )
-from evoagent.validation import Problem, closest, explain
 
 BUILT_IN = "evoagent"
 """The distribution of the plugins that come with evoagent."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evoagent.operators.prompt_file import load_prompt_dir
 from evoagent.plugins.builtins import prompt_operator
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.specs import OperatorSpec
+from evoagent.prompts.prompt_file import load_prompt_dir
 
 
 class PromptFolder:

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from evoagent.models.roles import Models
 from evoagent.population.base import Population, Text, Vectors, numbers
+from evoagent.population.embedding import embed_units
 from evoagent.population.ragged import Ragged
 from evoagent.records import Candidate
-from evoagent.vectors import embed_units
 
 
 class Listed(Population):

@@ -13,13 +13,13 @@ from evoagent.errors import LedgerError
 from evoagent.ledger.store import Store
 from evoagent.ledger.vector_file import VectorFile
 from evoagent.ledger.views import Views, text_key
-from evoagent.models.calls import asking
 from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.roles import Models
+from evoagent.models.waiting import asking
 from evoagent.population.base import Population, Text, Vectors, numbers
+from evoagent.population.embedding import IN_FLIGHT, embed_units
 from evoagent.population.ragged import Ragged
 from evoagent.records import Candidate, content_id
-from evoagent.vectors import IN_FLIGHT, embed_units
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evoagent import yamltext
+from evoagent.config import yaml_text
 from evoagent.errors import ConfigError
 from evoagent.text import read_text
 
@@ -38,8 +38,8 @@ def front_matter(path: Path) -> FrontMatter:
     if opening.strip() != "---" or not fence:
         raise ConfigError(f"{path}: expected YAML front matter between two lines of `---`, then the prompt")
     try:
-        head = yamltext.parse(head_text).value
-    except yamltext.YamlError as error:
+        head = yaml_text.parse(head_text).value
+    except yaml_text.YamlError as error:
         flaws = "; ".join(f"line {flaw.line + 1}: {flaw.message}" for flaw in error.flaws)
         raise ConfigError(f"{path}: front matter: {flaws}") from error
     if not isinstance(head, dict):

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
+from evoagent.config.resources import configs_dir, prompts_dir
 from evoagent.errors import ConfigError, RequestError
 from evoagent.models.roles import Models
+from evoagent.population.embedding import embed_all
 from evoagent.records import KEEP, Candidate, Instruction, Verdict
-from evoagent.resources import configs_dir, prompts_dir
 from evoagent.rules.base import Rule
 from evoagent.rules.template_leak import prompt_folder, worked_examples
 from evoagent.text import starts_as_order, words
-from evoagent.vectors import embed_all
 
 REFERENCE = Path("seeds") / "quickstart.jsonl"
 _DEMANDS = {"must", "should", "only", "avoid", "exactly", "include", "use", "do", "don't", "also"}

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
 from evoagent.models.roles import Models
 from evoagent.population.base import Population, Vectors
 from evoagent.population.lineage import ancestors
 from evoagent.population.neighbours import QUERIES, Neighbours, pool
 from evoagent.population.ragged import Ragged
-from evoagent.ranking import ranked
+from evoagent.population.ranking import ranked
 from evoagent.records import KEEP, Verdict
 from evoagent.rules.base import PopulationRule
 

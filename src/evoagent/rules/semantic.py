@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from evoagent.config import Strict
-from evoagent.judging import load_judge
+from evoagent.config.model import Strict
 from evoagent.models.roles import Models
+from evoagent.prompts.judge import load_judge
 from evoagent.records import KEEP, Candidate, Verdict
 from evoagent.rules.base import Rule
 from evoagent.rules.surface import compared, parent_texts

@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
 from evoagent.models.roles import Models
 from evoagent.records import KEEP, Candidate, Verdict
 from evoagent.rules.base import Rule

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
+from evoagent.config.resources import prompts_dir
 from evoagent.errors import ConfigError
 from evoagent.models.roles import Models
 from evoagent.prompts.front_matter import front_matter
 from evoagent.records import KEEP, Candidate, Instruction, Verdict
-from evoagent.resources import prompts_dir
 from evoagent.rules.base import Rule
 from evoagent.rules.surface import compared
 from evoagent.text import longest_copy, normalise, words

@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from evoagent.config.overrides import Overrides
+from evoagent.datasets.replacing import replacing
 from evoagent.datasets.seeds import SeedBatch, read_seeds
-from evoagent.datasets.writer import replacing
 from evoagent.errors import LedgerError, RequestError, UserError
-from evoagent.models.engines.threads import wait_passively
-from evoagent.nodes.rules import ERROR
-from evoagent.overrides import Overrides
-from evoagent.rundir import Resume
-from evoagent.runs.loops import wait_for
+from evoagent.graph.context import EvolutionContext
+from evoagent.graph.rules import ERROR
+from evoagent.models.engines.packed.threads import wait_passively
+from evoagent.runs.directory import Resume
+from evoagent.runs.driving import Reviewer, run_graph
+from evoagent.runs.listening import Listener
+from evoagent.runs.loops import in_thread, wait_for
+from evoagent.runs.opening import open_run
 from evoagent.runs.preparing import SEEDS, Config, Prepared, prepare
 from evoagent.runs.rows import Rows, StrPath, passing_file
-from evoagent.session import Listener, Reviewer, in_thread, open_run, run_graph
-from evoagent.state import EvolutionContext
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,7 +80,7 @@ def run(
         overrides: values by dotted key such as `{"evolver.samples": 2}`, or `KEY=VALUE` texts.
         resume: "auto" goes on with a run that is in the directory, "never" refuses one, "always" demands one.
         listen: called with each event, a value of `evoagent.events`; the run waits for it.
-        review: called with each question about a candidate (see `evoagent.nodes.review`), returns the answer; with it,
+        review: called with each question about a candidate (see `evoagent.graph.review`), returns the answer; with it,
             the run asks.
 
     Raises:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from evoagent.models.calls import settle
+from evoagent.models.waiting import settle
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 SETTLE_SECONDS = 5.0  # that tasks which plugins have left running get to end
@@ -84,3 +85,13 @@ def _ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function` in a thread and await its end, also when cancelled meanwhile: it is never left half-done."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -10,11 +10,11 @@ from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
-from evoagent.config import RunConfig, resolve_path
-from evoagent.configfile import load_config, plugin_problems, validated
+from evoagent.config.model import RunConfig, resolve_path
+from evoagent.config.overrides import Overrides, apply
 from evoagent.errors import ConfigError, UserError
-from evoagent.overrides import Overrides, apply
 from evoagent.plugins.manager import PluginManager
+from evoagent.runs.config_file import load_config, plugin_problems, validated
 from evoagent.runs.rows import Rows, StrPath, dump_rows, is_path
 
 SEEDS = "seeds.jsonl"

@@ -13,17 +13,17 @@ from typing import Any, overload
 from pydantic import ValidationError
 from typing_extensions import TypedDict, Unpack
 
-from evoagent.config import CriticConfig, ModelsConfig, PluginUse
-from evoagent.datasets.writer import replacing
+from evoagent.config.model import CriticConfig, ModelsConfig, PluginUse
+from evoagent.datasets.replacing import replacing
 from evoagent.errors import UserError
-from evoagent.models.engines.threads import wait_passively
+from evoagent.ledger.files import check_output
+from evoagent.models.engines.packed.threads import wait_passively
 from evoagent.models.requests import can_answer
 from evoagent.plugins.manager import PluginManager
-from evoagent.rundir import check_output
-from evoagent.runs.loops import wait_for
+from evoagent.runs.listening import Listener
+from evoagent.runs.loops import in_thread, wait_for
 from evoagent.runs.rows import Rows, StrPath, dump_rows, is_path, passing_file
-from evoagent.scoring import Scored, score_file
-from evoagent.session import Listener, in_thread
+from evoagent.runs.scoring import Scored, score_file
 
 MODEL = "smollm2-135m-instruct"
 ENGINE = "transformers"

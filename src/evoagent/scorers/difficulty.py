@@ -6,9 +6,9 @@ import re
 
 from pydantic import Field
 
-from evoagent.config import Strict
-from evoagent.judging import load_judge
+from evoagent.config.model import Strict
 from evoagent.models.roles import Models
+from evoagent.prompts.judge import load_judge
 from evoagent.records import Candidate, Score
 from evoagent.scorers.base import Scorer
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
 from evoagent.models.requests import Loss
 from evoagent.models.roles import Models
 from evoagent.records import Candidate, Score

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
 from evoagent.models.roles import Models
 from evoagent.population.base import PAGE, Population
-from evoagent.ranking import ranked, why_missing
+from evoagent.population.ranking import ranked, why_missing
 from evoagent.records import KEEP, Verdict
 from evoagent.selectors.base import Selector
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from evoagent.config import Strict
+from evoagent.config.model import Strict
 from evoagent.models.roles import Models
-from evoagent.ranking import value_of
+from evoagent.population.ranking import value_of
 from evoagent.records import Candidate
 from evoagent.selectors.base import ResponseSelector
 

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from evoagent.config import ROLES
+from evoagent.config.model import ROLES
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.engines.base import Engine
 from evoagent.models.engines.scripted import Script, ScriptedEngine
 from evoagent.models.pools import Rows, Sources
-from evoagent.models.requests import Request, Sampling, Verb, request_key, verb_of
-from evoagent.models.roles import Models, Scope, Style
+from evoagent.models.requests import Request, Sampling, Scope, Verb, request_key, verb_of
+from evoagent.models.roles import Models
+from evoagent.prompts.chat import Style
 from evoagent.records import Instruction
 
 

@@ -13,20 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evoagent.config import ONLY_STAGE, RunConfig
+from evoagent.config.model import ONLY_STAGE, RunConfig
 from evoagent.errors import UserError
 from evoagent.ledger.store import PAGE, Store
 from evoagent.models.engines.scripted import Script, ScriptedEngine
 from evoagent.models.plugin import Plugin
 from evoagent.models.requests import Request, Verb
-from evoagent.models.roles import Style
 from evoagent.plugins.declared import spec_of
 from evoagent.plugins.discovery import article, installed, is_disabled
 from evoagent.plugins.hookspecs import hookimpl
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EngineSpec, PluginSpec
+from evoagent.prompts.chat import Style
 from evoagent.records import Candidate, Instruction, Score, Verdict
-from evoagent.session import open_run, run_graph
+from evoagent.runs.driving import run_graph
+from evoagent.runs.opening import open_run
 from evoagent.testing.seeds import SEEDS
 from evoagent.testing.spec_plugin import SpecPlugin
 

@@ -20,8 +20,8 @@ from evoagent.models.requests import (
 )
 
 if TYPE_CHECKING:
-    from evoagent.config import ModelConfig
-    from evoagent.models.sources import ResolvedModel
+    from evoagent.config.model import ModelConfig
+    from evoagent.models.sources.resolve import ResolvedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from evoagent.config import ModelConfig, Strict
+from evoagent.config.model import ModelConfig, Strict
 from evoagent.errors import ConfigError, EngineError, RequestError, TransientError
 from evoagent.models.concurrency import BusyError, ElasticLane
 from evoagent.models.engines import openai_wire as wire
@@ -34,7 +34,7 @@ from evoagent.models.requests import (
 )
 
 if TYPE_CHECKING:
-    from evoagent.models.sources import ResolvedModel
+    from evoagent.models.sources.resolve import ResolvedModel
 
 BASE_URL_VARIABLE = "EVOAGENT_OPENAI_BASE_URL"
 _PROBE_S = 10.0

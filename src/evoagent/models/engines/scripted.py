@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from evoagent.config import ModelConfig, Strict
+from evoagent.config.model import ModelConfig, Strict
 from evoagent.errors import ConfigError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.requests import (
@@ -28,7 +28,7 @@ from evoagent.models.requests import (
 )
 
 if TYPE_CHECKING:
-    from evoagent.models.sources import ResolvedModel
+    from evoagent.models.sources.resolve import ResolvedModel
 
 DIMENSIONS = 64
 

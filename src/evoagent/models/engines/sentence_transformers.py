@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from evoagent.config import ModelConfig, Strict
+from evoagent.config.model import ModelConfig, Strict
 from evoagent.errors import EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
-from evoagent.models.engines.threads import LOADING, wait_passively
-from evoagent.models.engines.tickets import Ticket
+from evoagent.models.engines.packed.threads import LOADING, wait_passively
+from evoagent.models.engines.packed.tickets import Ticket
+from evoagent.models.engines.packed.worker import Job, Worker
 from evoagent.models.engines.transformers import choose_device
-from evoagent.models.engines.worker import Job, Worker
 from evoagent.models.requests import Embedding, EmbedRequest
 
 if TYPE_CHECKING:
-    from evoagent.models.sources import ResolvedModel
+    from evoagent.models.sources.resolve import ResolvedModel
 
 _ROWWISE = ("Transformer", "Pooling", "Normalize")
 
@@ -89,7 +89,7 @@ class SentenceTransformersEngine(Engine):
         from sentence_transformers import SentenceTransformer
         from transformers.utils.logging import disable_progress_bar
 
-        from evoagent.models.engines.invariance import prepare
+        from evoagent.models.engines.packed.invariance import prepare
 
         disable_progress_bar()
         source = self._source

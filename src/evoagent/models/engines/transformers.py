@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from evoagent.config import ModelConfig, Strict
+from evoagent.config.model import ModelConfig, Strict
 from evoagent.errors import ConfigError, EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
+from evoagent.models.engines.packed.threads import LOADING, wait_passively
+from evoagent.models.engines.packed.worker import Job, Worker
 from evoagent.models.engines.scoring_text import PLACEHOLDER, render_chat
-from evoagent.models.engines.threads import LOADING, wait_passively
-from evoagent.models.engines.worker import Job, Worker
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest
 
 if TYPE_CHECKING:
-    from evoagent.models.sources import ResolvedModel
+    from evoagent.models.sources.resolve import ResolvedModel
 
 
 class TransformersOptions(Strict):
@@ -110,9 +110,9 @@ class TransformersEngine(Engine):
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
-        from evoagent.models.engines.losses import LossScorer
-        from evoagent.models.engines.packed import PackedModel
-        from evoagent.models.engines.slots import Decoder
+        from evoagent.models.engines.packed.decoder import PackedModel
+        from evoagent.models.engines.packed.losses import LossScorer
+        from evoagent.models.engines.packed.slots import Decoder
 
         disable_progress_bar()
         options, source = self._options, self._source

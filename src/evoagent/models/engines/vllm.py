@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from evoagent.config import ModelConfig, Strict
+from evoagent.config.model import ModelConfig, Strict
 from evoagent.errors import EngineError, RequestError, TransientError
 from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.engines.gather import gather_each
@@ -22,7 +22,7 @@ from evoagent.models.engines.scoring_text import ScoringIds, prompt_ids, scoring
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest
 
 if TYPE_CHECKING:
-    from evoagent.models.sources import ResolvedModel
+    from evoagent.models.sources.resolve import ResolvedModel
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",  # its warnings at start are a screenful and call for nothing

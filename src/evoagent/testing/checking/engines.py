@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from evoagent.config import ModelConfig
+from evoagent.config.model import ModelConfig
 from evoagent.errors import EngineError, EvoAgentError, RequestError, TransientError
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import (
@@ -24,7 +24,7 @@ from evoagent.models.requests import (
     Sampling,
     Verb,
 )
-from evoagent.models.sources import ResolvedModel, resolve
+from evoagent.models.sources.resolve import ResolvedModel, resolve
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import EngineSpec
 from evoagent.testing.checking.exercise import STALL_S

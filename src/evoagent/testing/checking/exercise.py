@@ -15,9 +15,10 @@ from evoagent.errors import EvoAgentError
 from evoagent.ledger.database import Database
 from evoagent.models.engines.scripted import Script, ScriptedEngine, ScriptedOptions
 from evoagent.models.pools import Rows, Sources
-from evoagent.models.requests import GenerateRequest, Sampling
-from evoagent.models.roles import Models, Scope, Style
+from evoagent.models.requests import GenerateRequest, Sampling, Scope
+from evoagent.models.roles import Models
 from evoagent.plugins.specs import PluginSpec, RuleSpec
+from evoagent.prompts.chat import Style
 from evoagent.records import Instruction
 from evoagent.testing.checking import canary
 from evoagent.testing.checking.cases import Case, cases

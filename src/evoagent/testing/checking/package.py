@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
+from evoagent.config.messages import closest
 from evoagent.errors import UserError
 from evoagent.plugins.hookspecs import PROJECT
-from evoagent.validation import closest
 
 _BUILTINS = "evoagent.plugins.builtins"
 

@@ -1,0 +1,1 @@
+"""What came of a run: the dataset card, the lineage of a row, exports."""
