@@ -23,8 +23,8 @@ from evoagent.config.resources import configs_dir
 from evoagent.errors import ConfigError, UserError
 from evoagent.models.engines.openai import OpenAIOptions
 from evoagent.models.roles import Models
-from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.discovery import Source
+from evoagent.plugins.manager import PluginManager
 from evoagent.runs.config_file import load_config, scenarios
 
 BASE = """\

@@ -17,10 +17,10 @@ import pytest
 
 from evoagent.errors import LedgerError
 from evoagent.ledger import schema
-from evoagent.ledger.database import Database, OldLedgerError
+from evoagent.ledger.database import PAGE, Database, OldLedgerError
 from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.rows import NewCandidate
-from evoagent.ledger.store import PAGE, Store
+from evoagent.ledger.store import Store
 from evoagent.records import Candidate, Instruction, Verdict
 
 RUN = "0123456789abcdef"
@@ -30,12 +30,12 @@ MANY = 20 * PAGE
 def fill(store: Store, count: int, judged: int) -> None:
     """A round of `count` candidates of one parent, of which the first `judged` have survived."""
     parent = Instruction(id="parent", instruction="Why?", seed_id="parent")
-    store.begin_run(RUN, "", {}, {}, [parent], 0, {})
+    store.runs.begin(RUN, "", {}, {}, [parent], 0, {})
     rows = [
         NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", parent, "ask", 1, stage="main", response="So."), n, "toy")
         for n in range(count)
     ]
-    store.add_candidates(RUN, rows)
+    store.candidates.add(RUN, rows)
     verdicts = [
         {"run_id": RUN, "candidate_id": row.candidate.id, "round": 1, "kept": True, "rule": "", "detail": ""}
         for row in rows[:judged]
@@ -73,7 +73,7 @@ def steps(store: Store, call: Callable[[], Any]) -> int:
 
 def test_a_page_of_undecided_candidates_costs_the_same_whatever_is_decided(store: Store) -> None:
     fill(store, MANY, MANY - 2 * PAGE)
-    page = lambda: store.candidates(RUN, 1, MANY - 2 * PAGE - 1, PAGE, undecided=True)  # noqa: E731
+    page = lambda: store.candidates.page(RUN, 1, MANY - 2 * PAGE - 1, PAGE, undecided=True)  # noqa: E731
     assert len(page()) == PAGE
     late = steps(store, page)
     with store.database.transaction() as connection:
@@ -84,17 +84,17 @@ def test_a_page_of_undecided_candidates_costs_the_same_whatever_is_decided(store
 
 def test_the_last_page_of_the_dataset_costs_what_the_first_does(store: Store) -> None:
     fill(store, MANY, MANY)
-    rows = store.dataset(RUN, "main")
+    rows = store.results.dataset(RUN, "main")
     first = steps(store, lambda: [next(rows) for _ in range(PAGE)])
     for _ in range(MANY - 2 * PAGE):
         next(rows)
     last = steps(store, lambda: [next(rows) for _ in range(PAGE)])
     assert last < 1.2 * first
     assert next(rows, None) is None
-    assert [row["id"] for row in store.dataset(RUN, "main")] == [f"{n:016x}" for n in range(MANY)]
-    assert store.dataset_id(RUN, "main", 1) == f"{0:016x}"
-    assert store.dataset_id(RUN, "main", MANY) == f"{MANY - 1:016x}"
-    assert store.dataset_id(RUN, "main", MANY + 1) is None
+    assert [row["id"] for row in store.results.dataset(RUN, "main")] == [f"{n:016x}" for n in range(MANY)]
+    assert store.results.dataset_id(RUN, "main", 1) == f"{0:016x}"
+    assert store.results.dataset_id(RUN, "main", MANY) == f"{MANY - 1:016x}"
+    assert store.results.dataset_id(RUN, "main", MANY + 1) is None
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) ->
         Database(path, read_only=True)
     database = Database(path)
     fill(Store(database), 3, 3)
-    assert [row["id"] for row in Store(database).dataset(RUN, "main")] == [f"{n:016x}" for n in range(3)]
-    last = Store(database).last_run()
+    assert [row["id"] for row in Store(database).results.dataset(RUN, "main")] == [f"{n:016x}" for n in range(3)]
+    last = Store(database).runs.last_run()
     assert last is not None
     assert last.versions == {}
     database.close()
@@ -224,10 +224,10 @@ def test_a_killed_run_on_a_read_only_medium(finished: Path, tmp_path: Path) -> N
 
 def test_verdicts_are_kept_apart_by_run(store: Store) -> None:
     fill(store, 2, 0)
-    store.finish_round(RUN, 1, {f"{0:016x}": Verdict(True), f"{1:016x}": Verdict(False, "dull")})
-    totals = store.totals(RUN)
+    store.candidates.finish_round(RUN, 1, {f"{0:016x}": Verdict(True), f"{1:016x}": Verdict(False, "dull")})
+    totals = store.results.totals(RUN)
     assert (totals.survivors, totals.rejected, totals.undecided) == (1, {"dull": 1}, 0)
-    assert store.totals("another run").candidates == 0
+    assert store.results.totals("another run").candidates == 0
 
 
 def test_the_end_of_a_round_costs_what_its_candidates_do(tmp_path: Path) -> None:
@@ -236,22 +236,22 @@ def test_the_end_of_a_round_costs_what_its_candidates_do(tmp_path: Path) -> None
         database = Database(tmp_path / f"{count}.db")
         store = Store(database)
         seeds = [Instruction(id=f"s{n:015x}", instruction=f"Why {n}?", seed_id=f"s{n:015x}") for n in range(count)]
-        store.begin_run(RUN, "", {}, {}, seeds, 0, {})
+        store.runs.begin(RUN, "", {}, {}, seeds, 0, {})
         rows = [
             NewCandidate(Candidate(f"{n:016x}", f"Why {n}?", seed, "ask", 1, stage="main", response="So."), n, "toy")
             for n, seed in enumerate(seeds)
         ]
-        store.add_candidates(RUN, rows)
-        store.save_verdicts(RUN, 1, {row.candidate.id: Verdict(False, "dull") for row in rows[::2]})
+        store.candidates.add(RUN, rows)
+        store.candidates.save_verdicts(RUN, 1, {row.candidate.id: Verdict(False, "dull") for row in rows[::2]})
 
         def finish(store: Store = store) -> None:
-            store.keep_undecided(RUN, 1)
-            store.finish_round(RUN, 1, {})
-            store.replace(RUN, 1, ReplaceParents())
+            store.candidates.keep_undecided(RUN, 1)
+            store.candidates.finish_round(RUN, 1, {})
+            store.population.replace(RUN, 1, ReplaceParents())
 
         costs.append(steps(store, finish))
-        ids = [member.id for member in store.population(RUN, 2, 0, count)]
+        ids = [member.id for member in store.population.page(RUN, 2, 0, count)]
         assert ids == [(seeds[n].id if n % 2 == 0 else f"{n:016x}") for n in range(count)], "each in its parent's place"
-        assert store.totals(RUN).survivors == count // 2
+        assert store.results.totals(RUN).survivors == count // 2
         database.close()
     assert costs[1] < 10 * costs[0]

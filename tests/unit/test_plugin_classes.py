@@ -35,9 +35,9 @@ from evoagent import (
     hookimpl,
 )
 from evoagent.config.model import PluginUse
-from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.declared import spec_of
 from evoagent.plugins.discovery import SPECS, Source
+from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.specs import PluginSpec
 from evoagent.selectors.base import ResponseSelector
 

@@ -20,8 +20,8 @@ from evoagent.config.model import PluginUse, Strict
 from evoagent.config.resources import prompts_dir
 from evoagent.errors import ConfigError, PluginError
 from evoagent.events import RoundFinished, RunFinished, RunStarted
-from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.discovery import Source
+from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.project import PromptFolder
 
 GOOD = """
@@ -531,7 +531,7 @@ def test_every_built_in_plugin_can_be_made(kind: str) -> None:
 
 def test_listing_imports_no_heavy_library() -> None:
     code = (
-        "import sys, json, evoagent; from evoagent.plugins.manager import PluginManager; PluginManager().load().records();"
+        "import sys, json; from evoagent.plugins.manager import PluginManager; PluginManager().load().records();"
         "heavy = 'torch transformers vllm sentence_transformers langgraph sklearn sqlalchemy datasets pyarrow aiohttp "
         "faiss scipy rouge_score'.split();"
         "print(json.dumps([name for name in heavy if name in sys.modules]))"

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from evoagent.errors import LedgerError, RequestError
-from evoagent.ledger.database import Database
+from evoagent.ledger.database import PAGE, Database
 from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.request_log import RequestLog
 from evoagent.ledger.rows import Critique, NewCandidate
-from evoagent.ledger.store import PAGE, Store
+from evoagent.ledger.store import Store
 from evoagent.ledger.vector_file import VectorFile
 from evoagent.ledger.views import text_key
 from evoagent.models.dispatcher import Dispatcher, RoleBinding
@@ -75,7 +75,7 @@ async def dispatcher(store: Store, engine: ScriptedEngine) -> AsyncIterator[Disp
 def fill(store: Store, seeds: int, rounds: int = 2) -> list[list[Candidate]]:
     """Candidates of some rounds, each made of one of the round before; those of all rounds but the last survive."""
     parents = [Instruction(content_id("seed", n), f"Why {n}?", seed_id=content_id("seed", n)) for n in range(seeds)]
-    store.begin_run(RUN, "", {}, {}, parents, 0, {})
+    store.runs.begin(RUN, "", {}, {}, parents, 0, {})
     made: list[list[Candidate]] = []
     for round in range(1, rounds + 1):
         made.append([])
@@ -84,17 +84,17 @@ def fill(store: Store, seeds: int, rounds: int = 2) -> list[list[Candidate]]:
                 Candidate(content_id(parent.id), f"Why {n} in {round}?", parent, "ask", round, response="So.")
                 for n, parent in enumerate(parents[start : start + PAGE], start)
             ]
-            store.add_candidates(RUN, [NewCandidate(each, start + n, "toy") for n, each in enumerate(page)])
+            store.candidates.add(RUN, [NewCandidate(each, start + n, "toy") for n, each in enumerate(page)])
             scores = [
                 Score(n % 7 / 7) if n % 5 else Score(None, "no response") for n in range(start, start + len(page))
             ]
             answers = (Critique(c.id, "So.", "stop", "toy", {"ic_ifd": s}) for c, s in zip(page, scores, strict=True))
-            store.save_critiques(RUN, round, list(answers))
+            store.candidates.save_critiques(RUN, round, list(answers))
             made[-1] += page
         if round < rounds:
-            store.finish_round(RUN, round, {each.id: Verdict(True) for each in made[-1]})
-            store.replace(RUN, round, ReplaceParents())
-            parents = store.population(RUN, round + 1, 0, seeds)
+            store.candidates.finish_round(RUN, round, {each.id: Verdict(True) for each in made[-1]})
+            store.population.replace(RUN, round, ReplaceParents())
+            parents = store.population.page(RUN, round + 1, 0, seeds)
     return made
 
 
@@ -149,10 +149,10 @@ async def test_each_text_is_embedded_once(
 
 async def test_a_text_that_is_refused_has_a_reason(store: Store, dispatcher: Dispatcher, tmp_path: Path) -> None:
     seed = Instruction("s", "Why?", seed_id="s")
-    store.begin_run(RUN, "", {}, {}, [seed], 0, {})
+    store.runs.begin(RUN, "", {}, {}, [seed], 0, {})
     texts = ["One.", "refused", "Two.", "refused"]
     made = [Candidate(f"c{n}", text, seed, "ask", 1) for n, text in enumerate(texts)]
-    store.add_candidates(RUN, [NewCandidate(each, n, "toy") for n, each in enumerate(made)])
+    store.candidates.add(RUN, [NewCandidate(each, n, "toy") for n, each in enumerate(made)])
     found = await (await RunPopulations(store, RUN, tmp_path, dispatcher).undecided(1)).vectors(Models(dispatcher))
     assert found.failed == {1: "too long", 3: "too long"}
     assert np.linalg.norm(found[:], axis=1) == pytest.approx([1, 0, 1, 0])

@@ -84,7 +84,7 @@ class EvolutionContext:
         self.dispatcher.set_style("evolver", None if style == "auto" else style)
         self.operators = self.stage.operators
         if self.stage.optimizer is not None:
-            methods = await self.store.database.run(self.store.methods, self.run_id, self.since, state["round"])
+            methods = await self.store.database.run(self.store.runs.methods, self.run_id, self.since, state["round"])
             remade = {name: self.stage.remake(name, params) for name, params in methods.items()}
             self.operators = {name: remade.get(name, operator) for name, operator in self.stage.operators.items()}
 
@@ -133,7 +133,7 @@ class EvolutionContext:
         """Write the time spent so far, so that a budget of minutes outlives a killed process."""
         spent = time.monotonic() - self.started
         delta, self._saved_seconds = spent - self._saved_seconds, spent
-        await self.store.database.run(self.store.add_seconds, self.run_id, delta)
+        await self.store.database.run(self.store.runs.add_seconds, self.run_id, delta)
 
     async def prepare_rules(self) -> None:
         """Give every rule of the stage the population that the stage began with, before its first verdict."""
@@ -142,7 +142,7 @@ class EvolutionContext:
         await asyncio.shield(self._prepared[self.stage.name])
 
     async def _prepare_rules(self) -> None:
-        read = self.store.population
+        read = self.store.population.page
         seeds = await self.store.database.run(read, self.run_id, self.since, 0, SEEDS_FOR_RULES)
         for rule in self.rules:
             prepare = getattr(rule.plugin, "prepare", None)

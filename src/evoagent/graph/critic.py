@@ -37,7 +37,7 @@ async def critic(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> E
     await context.enter(state)
     run = context.store.database.run
     await context.prepare_rules()
-    total = await run(context.store.count_candidates, context.run_id, round, undecided=True)
+    total = await run(context.store.candidates.count, context.run_id, round, undecided=True)
     progress = Progress(runtime, "critic", round, total)
     screening = (
         [rule for rule in context.rules if rule.looks_at == "instruction"] if context.stage.config.critic.screen else []
@@ -79,7 +79,7 @@ async def criticise(
 
     async def write(rows: list[Critique]) -> None:
         await context.save_seconds()
-        await run(context.store.save_critiques, context.run_id, round, rows)
+        await run(context.store.candidates.save_critiques, context.run_id, round, rows)
 
     async with Batcher[Critique](write) as batch:
         async with aclosing(context.calls.map(candidates, ask)) as results:
@@ -171,5 +171,5 @@ async def _score_population(context: EvolutionContext, round: int, only: Set[str
         for page in scores:
             rows = {str(id): {scorer.name: item} for item, id in zip(page, ids, strict=False)}
             wanted = {id: row for id, row in rows.items() if only is None or id in only}
-            await run(context.store.save_scores, context.run_id, wanted)
+            await run(context.store.candidates.save_scores, context.run_id, wanted)
     await context.dispatcher.flush()

@@ -43,20 +43,20 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     store, run = context.store, context.store.database.run
     await context.prepare_rules()
     reviewed = await _review(context, round, state.get("review") or {})
-    total = await run(store.count_candidates, context.run_id, round, undecided=True)
+    total = await run(store.candidates.count, context.run_id, round, undecided=True)
     progress = Progress(runtime, "eliminator", round, total)
     await _apply_rules(context, round, reviewed, progress)
     if _looks_at_all(context) or reviewed:
         decided = await _choose(context, round, reviewed)
     else:
         decided = Decided()
-        await run(store.keep_undecided, context.run_id, round)
+        await run(store.candidates.keep_undecided, context.run_id, round)
     await context.dispatcher.flush()
-    await run(store.finish_round, context.run_id, round, decided)
+    await run(store.candidates.finish_round, context.run_id, round, decided)
     progress.finish()
 
-    balance = await run(context.store.totals, context.run_id, round, round)
-    totals = await run(context.store.totals, context.run_id, context.since)
+    balance = await run(context.store.results.totals, context.run_id, round, round)
+    totals = await run(context.store.results.totals, context.run_id, context.since)
     previews = await preview(context, round)
     figures = await _measure(context, round)
     event = RoundFinished(round, balance.candidates, balance.survivors, balance.rejected, tuple(previews), figures)
@@ -67,14 +67,14 @@ async def eliminator(state: EvolutionState, runtime: Runtime[EvolutionContext]) 
     barren = 0 if balance.survivors else state["barren"] + 1
     ended = _ended(context, round, totals, barren)
     if ended is None:
-        await run(store.replace, context.run_id, round, ReplaceParents())
+        await run(store.population.replace, context.run_id, round, ReplaceParents())
     following, last = context.next_stage, ended is not None and context.next_stage is None
     if following is not None and ended is not None and not totals.survivors:
         ended, last = f"{ended}, nothing has survived", True
     return {
         "stage": following.name if ended and following and not last else context.stage.name,
         "round": round if last else round + 1,
-        "population": await run(context.store.population_size, context.run_id, round + 1),
+        "population": await run(context.store.population.size, context.run_id, round + 1),
         "candidates": totals.candidates,
         "survivors": totals.survivors,
         "rejected": totals.rejected,
@@ -103,7 +103,7 @@ def _ended(context: EvolutionContext, round: int, totals: Totals, barren: int) -
 async def _review(context: EvolutionContext, round: int, given: Mapping[str, Any]) -> dict[str, Verdict]:
     """A person's verdicts, by candidate: asked for now, given in the state, or remembered."""
     asked = context.config.review or bool(given)
-    if not (asked or await context.store.database.run(context.store.has_reviews)):
+    if not (asked or await context.store.database.run(context.store.runs.has_reviews)):
         return {}
     pending = [stored async for stored in undecided(context, round)]
     decisions = await review(context, round, pending, given)
@@ -143,7 +143,7 @@ async def _criticise_edits(
     written += [s for s in pending if s.candidate.operator == REVIEW and not s.candidate.response]
     if not written:
         return pending
-    await context.store.database.run(context.store.add_candidates, context.run_id, new)
+    await context.store.database.run(context.store.candidates.add, context.run_id, new)
     await criticise_edits(context, round, written)
     return [stored async for stored in undecided(context, round)]
 
@@ -164,7 +164,7 @@ async def _apply_rules(
         return stillborn(stored) or await judge(candidate, rules, context.models.scoped(scope), context)
 
     async def write(rejected: list[tuple[str, Verdict]]) -> None:
-        await run(context.store.save_verdicts, context.run_id, round, dict(rejected))
+        await run(context.store.candidates.save_verdicts, context.run_id, round, dict(rejected))
 
     judged = context.calls.map(undecided(context, round), decide)
     async with Batcher[tuple[str, Verdict]](write) as batch, aclosing(judged) as results:
@@ -228,7 +228,7 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
         except Exception as error:
             context.failures.failed(f"`measure` of {plugin.title}", explain(error))
     await context.dispatcher.flush()
-    await run(context.store.save_figures, context.run_id, round, figures)
+    await run(context.store.runs.save_figures, context.run_id, round, figures)
     return figures
 
 

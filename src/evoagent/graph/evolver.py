@@ -20,8 +20,8 @@ from evoagent.graph.policies.stopping import budgets, first_reason
 from evoagent.graph.previews import preview
 from evoagent.graph.progress import Batcher, Progress
 from evoagent.graph.state import EvolutionState
+from evoagent.ledger.database import PAGE
 from evoagent.ledger.rows import NewCandidate
-from evoagent.ledger.store import PAGE
 from evoagent.models.pools import Rows
 from evoagent.models.requests import Scope
 from evoagent.models.roles import Models
@@ -68,7 +68,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     budget = _Budget(state, context)
 
     async def members(positions: Sequence[int]) -> list[Instruction]:
-        return await run(context.store.population_at, context.run_id, round, positions)
+        return await run(context.store.population.at, context.run_id, round, positions)
 
     models = context.models_with(Rows(state["population"], members))
 
@@ -77,7 +77,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
 
     async def write(calls: list[list[NewCandidate]]) -> None:
         await context.save_seconds()
-        await run(context.store.add_candidates, context.run_id, [row for rows in calls for row in rows])
+        await run(context.store.candidates.add, context.run_id, [row for rows in calls for row in rows])
 
     async with Batcher[list[NewCandidate]](write) as batch:
         assignments = _unrecorded(context, round, _assignments(context, state, first, count, budget), progress)
@@ -95,7 +95,7 @@ async def evolver(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
         await context.dispatcher.flush()
         await context.save_seconds()
     progress.finish()
-    totals = await run(context.store.totals, context.run_id, context.since)
+    totals = await run(context.store.results.totals, context.run_id, context.since)
     visited = state.get("visited", 0) + count
     return {"candidates": totals.candidates, "visited": visited, "previews": await preview(context, round)}
 
@@ -146,13 +146,13 @@ class _Budget:
     async def _admit(self) -> bool:
         context, store = self._context, self._context.store
         if self._calls == 0:
-            self._admitted = await store.database.run(store.admitted, context.run_id, self._round)
+            self._admitted = await store.database.run(store.runs.admitted, context.run_id, self._round)
             if self._admitted:
                 return True
         if first_reason(self._budgets, context.standing()) is not None:
             return False
         self._admitted = self._calls + ADMITTED
-        await store.database.run(store.admit, context.run_id, self._round, self._admitted)
+        await store.database.run(store.runs.admit, context.run_id, self._round, self._admitted)
         return True
 
 
@@ -165,7 +165,7 @@ async def _assignments(
     most = max(operator.evolutions for operator in context.operators.values())
 
     async def read(start: int, limit: int) -> list[Instruction]:
-        return await context.store.database.run(context.store.population, context.run_id, round, start, limit)
+        return await context.store.database.run(context.store.population.page, context.run_id, round, start, limit)
 
     for offset in range(0, count, PAGE):
         start, length = first + offset, min(PAGE, count - offset)
@@ -190,12 +190,12 @@ async def _unrecorded(
 ) -> AsyncIterator[Assignment]:
     """Those calls whose candidates are not in the ledger already; the candidates of one call are recorded together."""
     run = context.store.database.run
-    if not await run(context.store.count_candidates, context.run_id, round):
+    if not await run(context.store.candidates.count, context.run_id, round):
         async for call in assignments:
             yield call
         return
     async for page in _paged(assignments):
-        known = await run(context.store.recorded, context.run_id, [call.id() for call in page])
+        known = await run(context.store.candidates.recorded, context.run_id, [call.id() for call in page])
         for call in page:
             if call.id() in known:
                 progress.advance()

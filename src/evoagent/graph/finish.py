@@ -34,14 +34,14 @@ def summarise(context: EvolutionContext, stop_reason: str | None) -> dict[str, A
     Of several stages, `survivors` are those of the last one, which are the dataset; those of the others, `handed_on`,
     were the populations of the stages after them. candidates = survivors + handed_on + the sum over `rejected`.
     """
-    totals = context.store.totals(context.run_id)
+    totals = context.store.results.totals(context.run_id)
     stages = _stages(context) if len(context.stages) > 1 else []
     survivors = stages[-1]["survivors"] if stages else totals.survivors
     usage = context.log.usage()
     retried = context.dispatcher.accounts.retries
     return {
         "run": str(context.directory),
-        "rounds": context.store.rounds(context.run_id),
+        "rounds": context.store.results.rounds(context.run_id),
         "candidates": totals.candidates,
         "survivors": survivors,
         "rejected": totals.rejected,
@@ -62,10 +62,10 @@ def summarise(context: EvolutionContext, stop_reason: str | None) -> dict[str, A
 
 def _stages(context: EvolutionContext) -> list[dict[str, Any]]:
     """The balance of each stage; one that was never reached has no rounds."""
-    found, rounds = [], context.store.stages(context.run_id)
+    found, rounds = [], context.store.results.stages(context.run_id)
     for stage in context.stages:
         first, last = rounds.get(stage.name, (1, 0))
-        totals = context.store.totals(context.run_id, first, last)
+        totals = context.store.results.totals(context.run_id, first, last)
         found.append(
             {
                 "stage": stage.name,

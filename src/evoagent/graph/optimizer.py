@@ -12,7 +12,7 @@ from evoagent.events import NodeFinished, NodeStarted, Notice
 from evoagent.failures import explain, plain_json, shown
 from evoagent.graph.context import EvolutionContext
 from evoagent.graph.state import EvolutionState
-from evoagent.ledger.store import PAGE
+from evoagent.ledger.database import PAGE
 from evoagent.models.requests import Scope
 from evoagent.operators.optimizer import DecidedPage, FinishedRound
 
@@ -34,7 +34,7 @@ async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -
             loaded.title, loaded.plugin.improve, finished, models, limited=loaded.strange
         )
         params = _checked(context, found)
-        await context.store.database.run(context.store.add_methods, context.run_id, round, params)
+        await context.store.database.run(context.store.runs.add_methods, context.run_id, round, params)
         if params:
             runtime.stream_writer(Notice(f"{loaded.title} has improved {', '.join(sorted(params))}"))
     except (EngineError, LedgerError, UserError):
@@ -53,9 +53,9 @@ def _finished(context: EvolutionContext, state: EvolutionState) -> FinishedRound
 
     async def pages() -> AsyncIterator[DecidedPage]:
         after = -1
-        while page := await store.database.run(store.candidates, context.run_id, number, after, PAGE):
+        while page := await store.database.run(store.candidates.page, context.run_id, number, after, PAGE):
             verdicts = await store.database.run(
-                store.verdicts, context.run_id, [stored.candidate.id for stored in page]
+                store.results.verdicts, context.run_id, [stored.candidate.id for stored in page]
             )
             yield [(stored.candidate, verdicts[stored.candidate.id]) for stored in page]
             after = page[-1].position

@@ -15,8 +15,8 @@ async def prepare(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> 
     run, round, stage = context.store.database.run, 1, context.stages[0].name
     if goes_on(state, context):
         round, stage = state["round"], state["stage"]
-        await run(context.store.begin_stage, context.run_id, round, state["since"])
-    population = await run(context.store.population_size, context.run_id, round)
+        await run(context.store.population.begin_stage, context.run_id, round, state["since"])
+    population = await run(context.store.population.size, context.run_id, round)
     if len(context.stages) > 1:
         runtime.stream_writer(StageStarted(stage, round, population))
     return {

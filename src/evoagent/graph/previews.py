@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from evoagent.graph.context import EvolutionContext
+from evoagent.ledger.database import PAGE
 from evoagent.ledger.rows import StoredCandidate
-from evoagent.ledger.store import PAGE
 from evoagent.records import Candidate, Verdict
 from evoagent.text import shortened
 
@@ -17,8 +17,8 @@ CHARACTERS = 300  # of a text
 async def preview(context: EvolutionContext, round: int) -> list[dict[str, str]]:
     """Rows of different parents, as far as the round has got: survivors first, then some that were rejected."""
     run = context.store.database.run
-    page = await run(context.store.candidates, context.run_id, round, -1, PAGE)
-    verdicts = await run(context.store.verdicts, context.run_id, [stored.candidate.id for stored in page])
+    page = await run(context.store.candidates.page, context.run_id, round, -1, PAGE)
+    verdicts = await run(context.store.results.verdicts, context.run_id, [stored.candidate.id for stored in page])
     lost = {id for id, verdict in verdicts.items() if not verdict.kept}
     alive = [stored for stored in page if stored.candidate.id not in lost]
     dead = [stored for stored in page if stored.candidate.id in lost]

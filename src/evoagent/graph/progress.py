@@ -10,8 +10,8 @@ from langgraph.runtime import Runtime
 
 from evoagent.events import Event, NodeFinished, NodeProgress, NodeStarted
 from evoagent.graph.context import EvolutionContext
+from evoagent.ledger.database import PAGE
 from evoagent.ledger.rows import StoredCandidate
-from evoagent.ledger.store import PAGE
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ async def undecided(context: EvolutionContext, round: int) -> AsyncIterator[Stor
     after = -1
     while True:
         page = await context.store.database.run(
-            context.store.candidates, context.run_id, round, after, PAGE, undecided=True
+            context.store.candidates.page, context.run_id, round, after, PAGE, undecided=True
         )
         for stored in page:
             yield stored

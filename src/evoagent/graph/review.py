@@ -74,13 +74,13 @@ async def review(
     store, run = context.store, context.store.database.run
     keys = {stored.candidate.id: _key(stored.candidate) for stored in pending if stored.candidate.operator != RULE}
     ids = keys.keys()
-    rows = await run(store.reviews, sorted(keys.values()))
+    rows = await run(store.runs.reviews, sorted(keys.values()))
     known = {id: _from_row(rows[key]) for id, key in keys.items() if key in rows}
 
     async def save(decisions: Mapping[str, Decision]) -> None:
         new = {id: decision for id, decision in decisions.items() if id not in known}
         known.update(new)
-        await run(store.save_reviews, [_row(keys[id], decision) for id, decision in new.items()])
+        await run(store.runs.save_reviews, [_row(keys[id], decision) for id, decision in new.items()])
 
     given_decisions, problems = _parse(given, ids)
     if problems:

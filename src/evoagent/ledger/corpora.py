@@ -9,8 +9,7 @@ from itertools import islice
 from sqlalchemy import RowMapping, func, select
 
 from evoagent.ledger import schema
-from evoagent.ledger.database import Database
-from evoagent.ledger.store import PAGE
+from evoagent.ledger.database import PAGE, Database
 from evoagent.records import Instruction
 
 

@@ -23,6 +23,7 @@ from evoagent.ledger import schema
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PAGE = 500  # rows a query, and ids an IN list: below SQLite's limit on bound variables
 VERSION = "schema_version"  # its key among the settings
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Column, Select, exists, select
 
 from evoagent.ledger import schema
-from evoagent.ledger.store import JUDGED, PAGE, Store
+from evoagent.ledger.assembling import JUDGED
+from evoagent.ledger.database import PAGE
+from evoagent.ledger.store import Store
 from evoagent.records import Candidate, join_prompt
 
 ID = np.dtype("U16")
@@ -43,7 +45,7 @@ class Views:
 
     def rows(self, ids: NDArray[np.str_]) -> list[Candidate]:
         """The candidates with these ids, in order."""
-        return self._store.candidates_by_id(self._run_id, ids.tolist())
+        return self._store.candidates.by_id(self._run_id, ids.tolist())
 
     def scores(self, ids: NDArray[np.str_], name: str) -> NDArray[np.float64]:
         """Values of scorer `name`; NaN where there is none."""

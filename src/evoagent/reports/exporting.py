@@ -34,7 +34,7 @@ def reading(directory: Path) -> Iterator[tuple[Store, RunRecord]]:
         database = Database(path, read_only=True)
     try:
         store = Store(database)
-        record = store.last_run()
+        record = store.runs.last_run()
         if record is None:
             raise UserError(f"{directory}: its ledger holds no run yet")
         yield store, record
@@ -54,7 +54,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
     check_output(target)
     with reading(directory) as (store, record):
-        rows = store.dataset(record.id, record.last_stage, responses=spec.responses)
+        rows = store.results.dataset(record.id, record.last_stage, responses=spec.responses)
         return target, export(rows, format, target, convert)
 
 

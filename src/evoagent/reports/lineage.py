@@ -43,9 +43,9 @@ def trace(directory: Path, id: str | None, row: int | None) -> dict[str, Any]:
             member_id = member.id if isinstance(member, Instruction) else member[0].candidate.id
             following = line[position + 1] if position + 1 < len(line) else None
             next_id = following[0].candidate.id if following and not isinstance(following, Instruction) else None
-            children = store.children(record.id, member_id)
+            children = store.results.children(record.id, member_id)
             if children:
-                several = store.responses(record.id, [stored.candidate.id for stored, _ in children])
+                several = store.results.responses(record.id, [stored.candidate.id for stored, _ in children])
                 shown = [
                     _describe(stored, verdict, several.get(stored.candidate.id, [])) for stored, verdict in children
                 ]
@@ -63,7 +63,7 @@ def _identify(store: Store, record: RunRecord, directory: Path, id: str | None, 
     if (id is None) == (row is None):
         raise UserError("expected either an ID or --row NUMBER")
     if row is not None:
-        found = store.dataset_id(record.id, record.last_stage, row)
+        found = store.results.dataset_id(record.id, record.last_stage, row)
         if found is None:
             raise UserError(f"--row {row}: the dataset of {directory} has fewer rows")
         return found
@@ -89,7 +89,7 @@ def _line(store: Store, record: RunRecord, id: str) -> list[Member]:
     """From the seed down to `id`, by first parents."""
     line: list[Member] = []
     while len(line) < LONGEST_LINE:
-        found = store.find(record.id, id)
+        found = store.results.find(record.id, id)
         if found is None:
             raise UserError(f"{id}: is named as a parent, but is not in the ledger")
         line.append(found)

@@ -182,7 +182,7 @@ async def _why_nothing(context: EvolutionContext, summary: dict[str, Any]) -> st
     if summary["survivors"] or ERROR not in summary["rejected"]:
         return None
     store, request = context.store, f"{RequestError.__name__}: "
-    failed, detail, times = await store.database.run(store.commonest_detail, context.run_id, ERROR, request)
+    failed, detail, times = await store.database.run(store.results.commonest_detail, context.run_id, ERROR, request)
     if 2 * failed <= summary["candidates"]:  # what a plugin has done wrong is told after each round
         return None
     return f"no survivors: {failed} of {summary['candidates']} candidates failed, {times} of them with: {detail}"

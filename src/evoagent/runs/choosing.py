@@ -57,7 +57,7 @@ def choose_run(
     """
     identity = {"fingerprint": fingerprint(config), "seeds_sha256": seeds.sha256}
     decided = decisions(config, versions)
-    last = store.last_run()
+    last = store.runs.last_run()
     if last is not None:
         _check_identity(store, directory, config, last, identity)
         # A budget of tokens or minutes would be spent anew if a run that it ended were decided once more.
@@ -73,9 +73,9 @@ def choose_run(
         )
     dumped = config.model_dump(mode="json")
     run_id = uuid.uuid4().hex[:16]
-    store.begin_run(run_id, decided, dumped, versions, seeds, len(seeds.bad), identity)
+    store.runs.begin(run_id, decided, dumped, versions, seeds, len(seeds.bad), identity)
     _write_config(directory, _anchored(config, base))
-    begun = store.last_run()
+    begun = store.runs.last_run()
     assert begun is not None
     before = last.versions if last is not None else {}
     return ChosenRun(
@@ -114,14 +114,14 @@ def _anchored_prompts(evolver: EvolverConfig | None, base: Path) -> EvolverConfi
 def _check_identity(
     store: Store, directory: Path, config: RunConfig, last: RunRecord, identity: Mapping[str, str]
 ) -> None:
-    if identity["fingerprint"] not in (store.get_meta("fingerprint"), _with_fewer_operators(last, config)):
+    if identity["fingerprint"] not in (store.runs.get_meta("fingerprint"), _with_fewer_operators(last, config)):
         changed = _differences(last.config, config.model_dump(mode="json"))
         kept = [key for key in changed if not any(key == path or key.startswith(f"{path}.") for path in NOT_IDENTITY)]
         raise UserError(
             f"{directory}: belongs to another run; it differs in {', '.join(kept[:5]) or 'its configuration'}. "
             "Choose another --out, or go back to that configuration"
         )
-    if store.get_meta("seeds_sha256") != identity["seeds_sha256"]:
+    if store.runs.get_meta("seeds_sha256") != identity["seeds_sha256"]:
         raise UserError(
             f"{directory}: belongs to a run over other seeds; {config.seeds.path} has changed since. "
             "Choose another --out"

@@ -33,8 +33,8 @@ def finish(context: EvolutionContext, opened: Opened, summary: dict[str, Any], m
         ),
         stages=tuple(summary.get("stages", ())),
         rejections=summary["rejected"],
-        tried={name: count for name, (count, _) in context.store.counts_by(record.id, "operator").items()},
-        figures=context.store.figures(record.id),
+        tried={name: count for name, (count, _) in context.store.results.counts_by(record.id, "operator").items()},
+        figures=context.store.runs.figures(record.id),
         operators={name: manager.get("operator", name).summary for name in operators},
         versions={
             name: version for name, version in record.versions.items() if not name.startswith(("models.", "corpora."))
@@ -47,6 +47,6 @@ def finish(context: EvolutionContext, opened: Opened, summary: dict[str, Any], m
         run_seed=config.seed,
         version=__version__,
     )
-    rows = context.store.dataset(record.id, record.last_stage)
+    rows = context.store.results.dataset(record.id, record.last_stage)
     write_dataset(context.directory / "dataset", rows, partial(render_card, card))
-    context.store.end_run(record.id, summary["stop_reason"], summary)
+    context.store.runs.end(record.id, summary["stop_reason"], summary)

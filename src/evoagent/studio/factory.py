@@ -138,7 +138,7 @@ async def _run(name: str, node: Node, state: StudioState, runtime: Runtime[Any],
 
 async def _check_ledger(state: StudioState, context: EvolutionContext) -> None:
     """The server keeps the state elsewhere: refuse one that is ahead of the ledger, which lost its end or is a copy."""
-    totals = await context.store.database.run(context.store.totals, context.run_id, state.get("since", 1))
+    totals = await context.store.database.run(context.store.results.totals, context.run_id, state.get("since", 1))
     if totals.candidates < state.get("candidates", 0) or totals.survivors < state.get("survivors", 0):
         raise UserError(
             f"{context.directory}: its ledger holds fewer candidates or survivors than this thread has seen: it is "

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from evoagent.config.model import ONLY_STAGE, RunConfig
 from evoagent.errors import UserError
-from evoagent.ledger.store import PAGE, Store
+from evoagent.ledger.database import PAGE
+from evoagent.ledger.store import Store
 from evoagent.models.engines.scripted import Script, ScriptedEngine
 from evoagent.models.plugin import Plugin
 from evoagent.models.requests import Request, Verb
@@ -213,18 +214,18 @@ def _collect(store: Store, run_id: str, requests: tuple[Request, ...], summary: 
     found: list[Candidate] = []
     for round in range(1, summary["rounds"] + 1):
         after = -1
-        while page := store.candidates(run_id, round, after, PAGE):
+        while page := store.candidates.page(run_id, round, after, PAGE):
             found += [stored.candidate for stored in page]
             after = page[-1].position
-    verdicts = store.verdicts(run_id, [candidate.id for candidate in found])
+    verdicts = store.results.verdicts(run_id, [candidate.id for candidate in found])
     return TinyRun(
         candidates=tuple(found),
         survivors=tuple(item for item in found if verdicts[item.id].kept),
         rejected=tuple(Rejected(item, verdicts[item.id]) for item in found if not verdicts[item.id].kept),
-        figures=store.figures(run_id),
+        figures=store.runs.figures(run_id),
         requests=requests,
         summary=summary,
-        rows=tuple(store.dataset(run_id, ONLY_STAGE)),
+        rows=tuple(store.results.dataset(run_id, ONLY_STAGE)),
     )
 
 
