@@ -416,16 +416,6 @@ def test_what_a_plugin_prints_while_it_loads_is_no_data(install: Any, capsys: py
     assert captured.err == "imported\nhooked\n"
 
 
-def test_broken_metadata_costs_nobody_else_anything(install: Any, tmp_path: Path) -> None:
-    install("evo-haiku", GOOD.format(name="haiku"))
-    for name, points in {"nonsense": "[evoagent]\nno equals sign\n", "nameless": "[evoagent]\nx = \n"}.items():
-        (tmp_path / f"{name}-1.0.dist-info").mkdir()
-        (tmp_path / f"{name}-1.0.dist-info" / "entry_points.txt").write_text(points)
-    manager = PluginManager().load()
-    assert manager.get("operator", "haiku")
-    assert manager.get("scorer", "ifd")
-
-
 def test_the_owner_of_a_module_is_the_distribution_that_brought_it(install: Any) -> None:
     install("evo-haiku", GOOD.format(name="haiku"), version="0.3")
     manager = PluginManager().load()

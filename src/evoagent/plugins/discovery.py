@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
 
-from evoagent.failures import explain
+from evoagent.failures import PluginFault, explain
 from evoagent.plugins.hookspecs import PROJECT
 from evoagent.plugins.specs import (
     EngineSpec,
@@ -74,32 +74,13 @@ class Source:
 
 def installed() -> list[tuple[Source, EntryPoint]]:
     """The entry points of group "evoagent", in an order that is the same on every machine."""
-    try:
-        entries = list(entry_points(group=PROJECT))
-    except Exception:  # one distribution's broken metadata ends the whole list
-        entries = [entry for distribution in distributions() for entry in _entries(distribution)]
-    found = [_sourced(entry) for entry in entries]
+    found = [(_source(entry), entry) for entry in entry_points(group=PROJECT)]
     return sorted(found, key=lambda item: (item[0].distribution, item[0].name, item[1].value))
 
 
-def _entries(distribution: Distribution) -> list[EntryPoint]:
-    try:
-        return list(distribution.entry_points.select(group=PROJECT))
-    except Exception as error:
-        _log.warning("the entry points of %s cannot be read: %s", _identity(distribution)[0], describe(error))
-        return []
-
-
-def _sourced(entry: EntryPoint) -> tuple[Source, EntryPoint]:
-    name, version = _identity(entry.dist) if entry.dist else ("?", "")
-    return Source(entry.name, name, version), entry
-
-
-def _identity(distribution: Distribution) -> tuple[str, str]:
-    try:
-        return distribution.name or "?", distribution.version or ""
-    except Exception:  # METADATA is missing, or cannot be read
-        return "?", ""
+def _source(entry: EntryPoint) -> Source:
+    distribution = entry.dist
+    return Source(entry.name, distribution.name, distribution.version) if distribution else Source(entry.name, "?")
 
 
 @contextmanager
@@ -120,8 +101,13 @@ def stdout_to_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def strange_code(source: Source) -> Iterator[None]:
-    """Around code of `source`: what it prints goes to standard error, and it is told of while it takes long."""
+def code_of(source: Source) -> Iterator[None]:
+    """Around code of `source`: what it prints goes to standard error, and it is told of while it takes long.
+
+    Raises:
+        PluginFault: for whatever it raises, `sys.exit` included; its text is the exception on one line. Ctrl-C, and
+            what our own plugins raise, stay what they are.
+    """
 
     def tell() -> None:
         _log.warning(
@@ -142,6 +128,10 @@ def strange_code(source: Source) -> Iterator[None]:
     try:
         with stdout_to_stderr():
             yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginFault(explain(error)) from error
     finally:
         timer.cancel()
         if (seconds := time.monotonic() - started) > SLOW_IMPORT_SECONDS:
@@ -190,11 +180,6 @@ def hook_problems(hooks: pluggy.PluginManager, plugin: object) -> list[str]:
     if not implemented and not problems:
         problems.append(f"it implements no hook; expected one of {', '.join(known)}")
     return problems
-
-
-def describe(error: BaseException) -> str:
-    """An exception on one line."""
-    return explain(error)
 
 
 def article(noun: str) -> str:

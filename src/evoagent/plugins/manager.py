@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from evoagent.config.messages import Problem, closest, explain
 from evoagent.config.model import PluginUse
-from evoagent.errors import ConfigError, EvoAgentError, PluginError
+from evoagent.errors import ConfigError, PluginError
 from evoagent.events import Event
-from evoagent.failures import one_line
+from evoagent.failures import PluginFault, one_line
 from evoagent.plugins import hookspecs
 from evoagent.plugins.declared import declared, spec_problem
 from evoagent.plugins.discovery import (
@@ -26,12 +26,11 @@ from evoagent.plugins.discovery import (
     SPECS,
     Source,
     article,
-    describe,
+    code_of,
     hook_problems,
     installed,
     is_disabled,
     modules_of,
-    strange_code,
 )
 from evoagent.plugins.made import lacking
 from evoagent.plugins.observers import OBSERVER_SECONDS, OBSERVERS, tell
@@ -95,29 +94,26 @@ class PluginManager:
             if entry is not builtins and is_disabled(source):
                 self._fail(source, f"disabled by {DISABLE_VARIABLE}")
                 continue
-            with strange_code(source):
-                try:
+            try:
+                with code_of(source):
                     plugin = entry.load()
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    self._fail(source, f"does not import: {describe(error)}")
-                    continue
-                self.register(plugin, source)
+            except PluginFault as fault:
+                self._fail(source, f"does not import: {fault}")
+                continue
+            self.register(plugin, source)
         return self
 
     def register(self, plugin: object, source: Source) -> None:
         """Take in what `plugin`, a module or an object with hook functions, yields; what is broken is recorded."""
         key = f"{source.distribution}:{source.name}"
         try:
-            problems = hook_problems(self._hooks, plugin)
-            self._hooks.register(plugin, name=key)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever a stranger's module does, the others go on
+            with code_of(source):
+                problems = hook_problems(self._hooks, plugin)
+                self._hooks.register(plugin, name=key)
+        except PluginFault as fault:  # the others go on
             if self._hooks.get_plugin(key) is plugin:
                 self._hooks.unregister(plugin)
-            self._fail(source, describe(error))
+            self._fail(source, str(fault))
             return
         self._sources[key] = source
         self._own(plugin, source)
@@ -145,17 +141,15 @@ class PluginManager:
         Raises:
             ConfigError: it does not import, or what it yields is not usable.
         """
-        with strange_code(Source(name, OWN)):
-            if folder is not None and str(folder) not in sys.path:
-                sys.path.append(str(folder))  # last, so that it hides no other module
-            try:
+        if folder is not None and str(folder) not in sys.path:
+            sys.path.append(str(folder))  # last, so that it hides no other module
+        try:
+            with code_of(Source(name, OWN)):
                 module = importlib.import_module(name)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                raise ConfigError(f"module `{name}` does not import: {describe(error)}") from error
-            if not self._hooks.is_registered(module):
-                self.add(module, name)
+        except PluginFault as fault:
+            raise ConfigError(f"module `{name}` does not import: {fault}") from fault
+        if not self._hooks.is_registered(module):
+            self.add(module, name)
 
     def forget_project(self) -> None:
         """Take out what `add` and `add_module` brought, before another project's configuration."""
@@ -229,18 +223,18 @@ class PluginManager:
 
     def check(self, spec: PluginSpec, params: Mapping[str, Any]) -> list[Problem]:
         """What is wrong with `params` as parameters of `spec`."""
-        return _validate(spec, params)[1]
+        return self._validate(spec, params)[1]
 
     def verbs(self, spec: EngineSpec, params: Mapping[str, Any]) -> frozenset[str]:
         """What an engine can do under `params`; raises `PluginError` if it fails to say."""
-        config, _ = _validate(spec, params)
+        config, _ = self._validate(spec, params)
+        if spec.verbs_of is None or config is None:
+            return spec.verbs
         try:
-            return frozenset(spec.verbs if spec.verbs_of is None or config is None else spec.verbs_of(config))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            of = f" of {label}" if (label := self.label(spec)) else ""
-            raise PluginError(f"engine `{spec.name}`{of} cannot say what it can do: {describe(error)}") from error
+            with code_of(self._source(spec)):
+                return frozenset(spec.verbs_of(config))
+        except PluginFault as fault:
+            raise PluginError(f"{self._title(spec)} cannot say what it can do: {fault}") from fault
 
     def create(self, spec: PluginSpec, params: Mapping[str, Any], *args: Any) -> Any:
         """Make the plugin: its factory is called with `args` and its parameters.
@@ -248,29 +242,20 @@ class PluginManager:
         Raises:
             PluginError: the parameters are wrong (a line each), or the factory fails or gives something else.
         """
-        config, problems = _validate(spec, params)
+        config, problems = self._validate(spec, params)
         if problems:
             raise PluginError("\n".join(f"{spec.kind} `{spec.name}`: {problem}" for problem in problems))
         takes_config = config is not None or isinstance(spec, EngineSpec)
-        found = self._found.get((spec.kind, spec.name))
-        title = f"{spec.kind} `{spec.name}`" + (f" of {found.source.label}" if found else "")
-        strange = found is not None and found.source.distribution != BUILT_IN
+        source = self._source(spec)
         try:
-            with strange_code(found.source if found else Source(spec.name, OWN)):
+            with code_of(source):
                 plugin = spec.factory(*args, config) if takes_config else spec.factory(*args)
                 missing = lacking(spec, plugin)
-        except KeyboardInterrupt:
-            raise
-        except EvoAgentError as error:
-            if not strange:
-                raise
-            raise PluginError(f"{title} cannot be made: {error}") from error
-        except BaseException as error:
-            raise PluginError(f"{title} cannot be made: {describe(error)}") from error
+        except PluginFault as fault:
+            raise PluginError(f"{self._title(spec)} cannot be made: {fault}") from fault
         if missing:
-            raise PluginError(f"{title}: {missing}")
-        if strange and found is not None:
-            self._own(type(plugin), found.source)
+            raise PluginError(f"{self._title(spec)}: {missing}")
+        self._own(type(plugin), source)
         return plugin
 
     def build(self, kind: str, use: PluginUse) -> Any:
@@ -301,18 +286,17 @@ class PluginManager:
     def _collect(self, hook: str, expected: type[PluginSpec], implementation: pluggy.HookImpl, source: Source) -> None:
         # Each implementation runs by itself: pluggy would end the whole call at the first that raises.
         try:
-            specs = implementation.function()
-            if isinstance(specs, (PluginSpec, type)) or not isinstance(specs, Iterable):
-                found = f"class `{specs.__name__}`" if isinstance(specs, type) else article(type(specs).__name__)
-                text = f"{hook} returned {found}, expected it to yield classes or specs"
-                self._fail(source, text, kind=expected.kind)
-                return
-            for item in specs:
-                self._take(hook, expected, item, source)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self._fail(source, f"{hook} raised {describe(error)}", kind=expected.kind)
+            with code_of(source):
+                specs = implementation.function()
+                if isinstance(specs, (PluginSpec, type)) or not isinstance(specs, Iterable):
+                    found = f"class `{specs.__name__}`" if isinstance(specs, type) else article(type(specs).__name__)
+                    text = f"{hook} returned {found}, expected it to yield classes or specs"
+                    self._fail(source, text, kind=expected.kind)
+                    return
+                for item in specs:
+                    self._take(hook, expected, item, source)
+        except PluginFault as fault:
+            self._fail(source, f"{hook} raised {fault}", kind=expected.kind)
 
     def _take(self, hook: str, expected: type[PluginSpec], item: object, source: Source) -> None:
         try:
@@ -351,15 +335,22 @@ class PluginManager:
             text += f"\n  {record.name} of {label} {verb}: {record.status}"
         return text
 
+    def _source(self, spec: PluginSpec) -> Source:
+        """Where `spec` comes from; one that no hook has yielded counts as the project's own."""
+        found = self._found.get((spec.kind, spec.name))
+        return found.source if found else Source(spec.name, OWN)
 
-def _validate(spec: PluginSpec, params: Mapping[str, Any]) -> tuple[BaseModel | None, list[Problem]]:
-    if spec.config is None:
-        return None, [Problem((key,), f"unknown key; `{spec.name}` takes no parameters") for key in params]
-    try:
-        return spec.config.model_validate(dict(params)), []
-    except ValidationError as error:
-        return None, explain(error, spec.config)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a stranger's validator
-        return None, [Problem((), f"its parameters cannot be checked: {describe(error)}")]
+    def _title(self, spec: PluginSpec) -> str:
+        return f"{spec.kind} `{spec.name}`" + (f" of {label}" if (label := self.label(spec)) else "")
+
+    def _validate(self, spec: PluginSpec, params: Mapping[str, Any]) -> tuple[BaseModel | None, list[Problem]]:
+        if spec.config is None:
+            return None, [Problem((key,), f"unknown key; `{spec.name}` takes no parameters") for key in params]
+        try:
+            with code_of(self._source(spec)):
+                try:
+                    return spec.config.model_validate(dict(params)), []
+                except ValidationError as error:
+                    return None, explain(error, spec.config)
+        except PluginFault as fault:  # of its own validator
+            return None, [Problem((), f"its parameters cannot be checked: {fault}")]

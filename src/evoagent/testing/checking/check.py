@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from evoagent.failures import explain
 from evoagent.models.plugin import Plugin
 from evoagent.plugins import builtins
-from evoagent.plugins.discovery import Source, describe
+from evoagent.plugins.discovery import Source
 from evoagent.plugins.manager import KINDS, PluginManager
 from evoagent.plugins.specs import EngineSpec, ExporterSpec, PluginSpec
 from evoagent.testing.checking.engines import engine_findings
@@ -76,7 +77,7 @@ def checks(
     try:
         hooked, where = _hooked(plugin)
     except (Exception, SystemExit) as error:
-        yield Finding("hooks", str(plugin), "error", f"does not import: {describe(error)}")
+        yield Finding("hooks", str(plugin), "error", f"does not import: {explain(error)}")
         return
     manager, problems = _registered(hooked, where)
     yield from problems or [Finding("hooks", where)]
@@ -188,7 +189,7 @@ def _within(
         try:
             found.extend(work(told))
         except BaseException as error:
-            found.append(Finding(what, where, "error", f"the check ended at {step}: {describe(error)}"))
+            found.append(Finding(what, where, "error", f"the check ended at {step}: {explain(error)}"))
 
     told(step)
     thread = threading.Thread(target=run, name="evoagent-check", daemon=True)

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from evoagent.errors import EvoAgentError
+from evoagent.failures import explain
 from evoagent.operators.base import Operator
-from evoagent.plugins.discovery import describe
 from evoagent.plugins.manager import PluginManager
 from evoagent.plugins.parameters import docstring_attributes, example
 from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec, SelectorSpec
@@ -113,7 +113,7 @@ def _parameters(spec: PluginSpec) -> Iterator[tuple[Severity, str]]:
     try:
         model.model_json_schema()
     except Exception as error:  # a stranger's type may have no schema
-        yield "note", f"no JSON schema can be made of them, so `plugins show` tells less: {describe(error)}"
+        yield "note", f"no JSON schema can be made of them, so `plugins show` tells less: {explain(error)}"
 
 
 def _default_problems(model: type[BaseModel]) -> Iterator[tuple[Severity, str]]:
@@ -126,7 +126,7 @@ def _default_problems(model: type[BaseModel]) -> Iterator[tuple[Severity, str]]:
             where = ".".join(map(str, first["loc"])) or "together"
             yield "error", f"the defaults are not valid ({where}: {first['msg']}), and there is no example"
     except Exception as error:
-        yield "error", f"the defaults cannot be checked: {describe(error)}"
+        yield "error", f"the defaults cannot be checked: {explain(error)}"
 
 
 def _pickling(spec: PluginSpec) -> Iterator[tuple[Severity, str]]:
@@ -138,11 +138,11 @@ def _pickling(spec: PluginSpec) -> Iterator[tuple[Severity, str]]:
         except ValidationError:
             pass  # told by the check of the parameters
         except Exception as error:
-            yield "error", f"its parameters cannot be pickled ({describe(error)}): define their class in a module"
+            yield "error", f"its parameters cannot be pickled ({explain(error)}): define their class in a module"
     try:
         pickle.dumps(spec.factory)
     except Exception as error:
-        yield "note", f"its factory cannot be sent to another process ({describe(error)}); a class or a function can"
+        yield "note", f"its factory cannot be sent to another process ({explain(error)}); a class or a function can"
 
 
 def _hint(spec: PluginSpec, params: Mapping[str, Any]) -> str:
