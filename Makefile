@@ -29,7 +29,7 @@ setup: .venv/.developed  ## install everything that tests and checks need
 test: .venv/.developed  ## every test, those with real models and vLLM included
 	$(BIN)/evoagent models pull smollm2-135m-instruct
 	$(BIN)/evoagent models pull all-minilm-l6-v2
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/real tests/integration tests/unit
 
 lint: .venv/.developed  ## style, types, import directions
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What plugins do wrong, told and counted: whatever strangers raise or return becomes a text that is safe to keep."""
+"""What plugins do wrong, told and counted: whatever they raise or return becomes a text that is safe to keep."""
 
 from __future__ import annotations
 

@@ -48,6 +48,12 @@ class Server:
         maps = [Path(f"/proc/{pid}/maps") for pid in [self.process.pid, *children]]
         return "".join(path.read_text() for path in maps if path.exists())
 
+    def restart(self) -> None:
+        """Stop it, and start another in its folder."""
+        self.stop()
+        other = start(self.folder)
+        self.process, self.url = other.process, other.url
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
@@ -249,24 +255,11 @@ def test_another_threshold_in_the_same_thread_asks_no_model(ask: Callable[..., A
     assert second["values"]["summary"]["requests"]["sent"] == 0
 
 
-def test_a_run_outlives_its_server(tmp_path: Path) -> None:
-    server = start(tmp_path)
-    try:
-        client = server.client
-        thread = client.threads.create()["thread_id"]
-        client.runs.wait(
-            thread, "evoagent", input={"config": "quickstart", "overrides": SMALL}, interrupt_before=["eliminator"]
-        )
-        before: Any = client.threads.get_state(thread)
-    finally:
-        server.stop()
-    server = start(tmp_path)
-    try:
-        client = server.client
-        client.runs.wait(thread, "evoagent", input=None)
-        after: Any = client.threads.get_state(thread)
-    finally:
-        server.stop()
+def test_a_run_outlives_its_server(ask: Callable[..., Any], server: Server) -> None:
+    before: Any
+    thread, before = ask(SMALL, interrupt_before=["eliminator"])
+    server.restart()
+    after: Any = ask(thread=thread, input=None)[1]
     assert before["next"] == ["eliminator"]
     assert after["next"] == []
     assert after["values"]["run_id"] == before["values"]["run_id"]

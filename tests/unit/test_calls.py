@@ -18,7 +18,11 @@ from evoagent.models.dispatcher import Dispatcher, RoleBinding
 from evoagent.models.requests import Completion, GenerateRequest
 from evoagent.models.roles import Models
 from evoagent.plugins.calls import Calls
+from evoagent.plugins.loaded import LoadedOperator
 from evoagent.testing import Script, ScriptedEngine
+
+OURS = LoadedOperator(name="x", plugin=None)  # type: ignore[arg-type]
+THEIRS = LoadedOperator(name="x", plugin=None, of="evil-dist 1.2")  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -84,7 +88,7 @@ async def test_map_is_ended_by_fatal_errors_and_by_leaving_it(dispatch: Callable
 
 def each(calls: Calls, plugin: Callable[[int], Awaitable[Any]], count: int) -> AsyncIterator[Any]:
     """Calls of a plugin with the numbers below `count`."""
-    return calls.map(range(count), lambda number: calls.guard("plugin", plugin, number))
+    return calls.map(range(count), lambda number: calls.guard(THEIRS, plugin, number))
 
 
 def faults(found: dict[Any, Any]) -> dict[Any, str]:
@@ -121,7 +125,7 @@ async def test_our_own_plugins_may_take_their_time(dispatch: Callable[..., Dispa
 
     async with dispatch() as dispatcher:
         calls = calls_of(dispatcher, limit=0.2)
-        assert await calls.require("plugin", plugin, 1, limited=False) == 1
+        assert await calls.require(OURS, plugin, 1) == 1
 
 
 async def test_waiting_for_a_model_is_not_waiting_for_nothing(dispatch: Callable[..., Dispatcher]) -> None:
@@ -164,8 +168,8 @@ async def test_whatever_a_plugin_raises_is_its_own_failure(
         found = {n: o async for n, o in each(calls, plugin, 2)}
         assert found[0] == 0
         assert faults(found) == {1: said}
-        with pytest.raises(PluginError, match=re.escape(f"plugin `x`: {said}")):
-            await calls.require("plugin `x`", plugin, 1)
+        with pytest.raises(PluginError, match=re.escape(f"operator `x` of evil-dist 1.2: {said}")):
+            await calls.require(THEIRS, plugin, 1)
 
 
 async def test_a_plugin_cannot_hide_that_the_engine_has_failed(dispatch: Callable[..., Dispatcher]) -> None:
@@ -195,7 +199,7 @@ async def test_a_cancelled_run_cancels_its_plugins(dispatch: Callable[..., Dispa
 
     async with dispatch() as dispatcher:
         calls = calls_of(dispatcher)
-        run = asyncio.ensure_future(calls.require("plugin", plugin))
+        run = asyncio.ensure_future(calls.require(THEIRS, plugin))
         await started.wait()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -212,5 +216,7 @@ async def test_an_engine_without_the_verb_is_the_plugin_s_mistake(dispatch: Call
         async def plugin() -> None:
             await ask(dispatcher, "a")
 
-        with pytest.raises(PluginError, match=r"^operator `x`: asks models\.evolver for generate, but its engine"):
-            await calls.require("operator `x`", plugin)
+        with pytest.raises(
+            PluginError, match=r"^operator `x` of evil-dist 1\.2: asks models\.evolver for generate, but its engine"
+        ):
+            await calls.require(THEIRS, plugin)

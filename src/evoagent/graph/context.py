@@ -147,7 +147,7 @@ class EvolutionContext:
         for rule in self.rules:
             prepare = getattr(rule.plugin, "prepare", None)
             if rule.looks_at != "population" and prepare is not None:
-                await self.calls.require(rule.title, prepare, list(seeds), self.models, limited=rule.strange)
+                await self.calls.require(rule, prepare, list(seeds), self.models)
 
     @property
     def tokens(self) -> int:

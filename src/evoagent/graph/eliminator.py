@@ -221,7 +221,7 @@ async def _measure(context: EvolutionContext, round: int) -> dict[str, float]:
     for plugin in measuring:
         measure = plugin.plugin.measure
         try:
-            found = await context.calls.attempt(plugin.title, measure, survivors, models, limited=plugin.strange)
+            found = await context.calls.attempt(plugin, measure, survivors, models)
             figures |= checked_figures(plugin.name, found)
         except (EngineError, LedgerError, UserError):
             raise

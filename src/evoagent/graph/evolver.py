@@ -245,7 +245,7 @@ async def _evolve(assignment: Assignment, context: EvolutionContext, model: str,
     method: Callable[..., Any] = operator.plugin.combine if several else operator.plugin.evolve
     given = assignment.parents if several else parent
     call = models.scoped(scope)
-    found = await context.calls.guard(operator.title, method, given, call, limited=operator.strange)
+    found = await context.calls.guard(operator, method, given, call)
     evolutions = checked_evolutions(found, operator.evolutions)
     return [_candidate(assignment, model, evolution, number) for number, evolution in enumerate(evolutions)]
 

@@ -30,9 +30,7 @@ async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -
     finished = _finished(context, state)
     models = context.models.scoped(Scope(loaded.name, round, f"{round}"))
     try:
-        found = await context.calls.attempt(
-            loaded.title, loaded.plugin.improve, finished, models, limited=loaded.strange
-        )
+        found = await context.calls.attempt(loaded, loaded.plugin.improve, finished, models)
         params = _checked(context, found)
         await context.store.database.run(context.store.runs.add_methods, context.run_id, round, params)
         if params:

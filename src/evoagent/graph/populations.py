@@ -94,7 +94,7 @@ async def score_all(
     method = scorer.plugin.score_all  # type: ignore[union-attr]
     asked = _Asked(method, "Score", lambda item: checked(item, scorer, failures), candidates, survivors, models)
     try:
-        found: Pages[Score] | str = await calls.attempt(scorer.title, asked.collect, limited=scorer.strange)
+        found: Pages[Score] | str = await calls.attempt(scorer, asked.collect)
     except (EngineError, LedgerError, UserError):
         raise
     except Exception as error:
@@ -131,7 +131,7 @@ async def judge_together(
             return failed(plugin, explain(error))
 
     asked = _Asked(method, "Verdict", check, candidates, survivors, models)
-    found: Pages[Verdict] | str = await context.calls.require(plugin.title, asked.collect, limited=plugin.strange)
+    found: Pages[Verdict] | str = await context.calls.require(plugin, asked.collect)
     if isinstance(found, str):
         raise PluginError(f"{plugin.title} {found}")
     return found

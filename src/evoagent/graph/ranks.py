@@ -20,7 +20,7 @@ async def rank(answered: Sequence[Candidate], models: Models, context: Evolution
     context.failures.called(selector.title)
     method = selector.plugin.rank
     try:
-        found = await context.calls.guard(selector.title, method, list(answered), models, limited=selector.strange)
+        found = await context.calls.guard(selector, method, list(answered), models)
         return checked_ranks(found, len(answered))
     except (EngineError, LedgerError, UserError):
         raise

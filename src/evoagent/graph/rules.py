@@ -39,7 +39,7 @@ async def judge(
         context.failures.called(rule.title)
         try:
             method = rule.plugin.judge  # type: ignore[union-attr]
-            found = await context.calls.guard(rule.title, method, candidate, models, limited=rule.strange)
+            found = await context.calls.guard(rule, method, candidate, models)
             verdict = checked_verdict(found)
         except (EngineError, LedgerError, UserError):
             raise

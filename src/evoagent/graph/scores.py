@@ -22,7 +22,7 @@ async def score(scorer: LoadedScorer, candidate: Candidate, models: Models, call
     method = scorer.plugin.score  # type: ignore[union-attr]
     failures.called(scorer.title)
     try:
-        found = await calls.guard(scorer.title, method, candidate, models, limited=scorer.strange)
+        found = await calls.guard(scorer, method, candidate, models)
     except (EngineError, LedgerError, UserError):
         raise
     except Exception as error:

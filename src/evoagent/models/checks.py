@@ -1,4 +1,4 @@
-"""What strangers send to models and what strange engines answer, looked at before it can harm anybody else."""
+"""What plugins send to models and what engines answer, looked at before it can harm anybody else's request."""
 
 from __future__ import annotations
 

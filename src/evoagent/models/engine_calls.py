@@ -1,4 +1,4 @@
-"""Calls of engines, strangers' ones among them: what goes wrong in one is an error that names it."""
+"""Calls of engines, third-party ones among them: what goes wrong in one is an error that names it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EngineCalls:
         """Take engines, each with the plugin that brought it, "" for our own.
 
         Args:
-            slow_seconds: after which `notice` is told of a stranger's engine that does not answer.
+            slow_seconds: after which `notice` is told of a third-party engine that does not answer.
         """
         self._plugins = {id(engine): plugin for engine, plugin in engines}
         self._notice = notice
@@ -40,12 +40,12 @@ class EngineCalls:
         self._told: set[int] = set()
 
     def name(self, engine: Engine) -> str:
-        """The engine for messages: its model, and its plugin where that is a stranger's."""
+        """The engine for messages: its model, and its plugin where that is a third party's."""
         plugin = self._plugins.get(id(engine))
         return f"{plugin} ({engine.identity})" if plugin else engine.identity
 
     def named(self, engine: Engine, error: EvoAgentError) -> EvoAgentError:
-        """`error` with the name of a stranger's engine; our own say who they are."""
+        """`error` with the name of a third-party engine; our own say who they are."""
         if isinstance(error, TransientError) or not self._plugins.get(id(engine)):
             return error
         return (UserError if isinstance(error, UserError) else EngineError)(f"{self.name(engine)}: {error}")
@@ -106,7 +106,7 @@ class EngineCalls:
 
     @contextmanager
     def _patience(self, engine: Engine) -> Iterator[None]:
-        """Tells once of a stranger's engine that takes very long: nothing else could say why the run stands still."""
+        """Tells once of a third-party engine that takes very long: nothing else could say why the run stands still."""
         if self._slow_seconds is None or not self._plugins.get(id(engine)) or id(engine) in self._told:
             yield
             return

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, PluginError, UserError
 from evoagent.failures import PluginFault, explain, shown
 from evoagent.models.waiting import PATIENCE, Patience, settle
+from evoagent.plugins.loaded import Loaded
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,11 +42,10 @@ class Calls:
         self._limit = limit
         self._fatal = fatal
 
-    async def guard(self, who: str, function: Callable[..., Any], *args: Any, limited: bool = True) -> Any:
-        """Await `function(*args)`, which is code of the plugin `who`; to be called inside `map`.
+    async def guard(self, plugin: Loaded, function: Callable[..., Any], *args: Any) -> Any:
+        """Await `function(*args)`, a method of `plugin`; to be called inside `map`.
 
-        Args:
-            limited: False for plugins that are known to end, however long they take.
+        What comes with evoagent may take its time; a third-party plugin may wait for so long only.
 
         Raises:
             EngineError, LedgerError: the run cannot go on, whatever the plugin has made of it.
@@ -53,14 +53,14 @@ class Calls:
             Exception: anything else is the plugin's failure, and of this call alone.
         """
         try:
-            if limited and self._limit is not None:
+            if plugin.third_party and self._limit is not None:
                 found = await self._within(self._limit, function, *args)
             else:
                 found = await _awaited(function, *args)
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            judged = self._judged(who, error)
+            judged = self._judged(plugin, error)
             if judged is error:
                 raise
             raise judged from error
@@ -83,18 +83,18 @@ class Calls:
             why = f"has waited {limit:g} s for something that is no model; see `plugin_seconds`"
             raise PluginFault(why) from None
 
-    def _judged(self, who: str, error: BaseException) -> BaseException:
+    def _judged(self, plugin: Loaded, error: BaseException) -> BaseException:
         if (fatal := self._fatal()) is not None:
             return fatal
         if isinstance(error, UserError):
-            return PluginError(f"{who}: {error}")
+            return PluginError(f"{plugin.title}: {error}")
         if isinstance(error, Exception) and not isinstance(error, (EngineError, LedgerError)):
             return error
         return PluginFault(explain(error))  # `sys.exit`, say, or an error of ours that is none: it would be fatal
 
-    async def attempt(self, who: str, function: Callable[..., Any], *args: Any, limited: bool = True) -> Any:
+    async def attempt(self, plugin: Loaded, function: Callable[..., Any], *args: Any) -> Any:
         """As `guard`, for a call that is no item of a `map`."""
-        call = partial(self.guard, who, function, *args, limited=limited)
+        call = partial(self.guard, plugin, function, *args)
         async with aclosing(self.map([None], lambda _: call())) as results:
             async for _, outcome in results:
                 if isinstance(outcome, Exception):
@@ -102,18 +102,18 @@ class Calls:
                 return outcome
         raise AssertionError("a map yields every item")
 
-    async def require(self, who: str, function: Callable[..., Any], *args: Any, limited: bool = True) -> Any:
+    async def require(self, plugin: Loaded, function: Callable[..., Any], *args: Any) -> Any:
         """As `attempt`, for a call without which the run cannot go on.
 
         Raises:
             PluginError: it failed; the message names the plugin.
         """
         try:
-            return await self.attempt(who, function, *args, limited=limited)
+            return await self.attempt(plugin, function, *args)
         except (EngineError, LedgerError, UserError):
             raise
         except Exception as error:
-            raise PluginError(f"{who}: {explain(error)}") from error
+            raise PluginError(f"{plugin.title}: {explain(error)}") from error
 
     async def map(
         self, items: AsyncIterator[T] | Iterable[T], call: Callable[[T], Awaitable[R]]

@@ -36,8 +36,8 @@ class Loaded:
         return f"{self.kind} `{self.name}`" + (f" of {self.of}" if self.of else "")
 
     @property
-    def strange(self) -> bool:
-        """Whether it is somebody else's: its calls are limited in time."""
+    def third_party(self) -> bool:
+        """Whether it does not come with evoagent: its calls are limited in time."""
         return bool(self.of)
 
 

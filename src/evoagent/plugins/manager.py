@@ -80,7 +80,7 @@ class PluginManager:
         self._found: dict[tuple[str, str], _Found] = {}
         self._failures: list[PluginRecord] = []
         self._hiding: list[PluginRecord] = []  # those of the failures that may have kept specs from being seen
-        self._modules: dict[str, Source] = {}  # of strangers, packages around them included
+        self._modules: dict[str, Source] = {}  # of third parties, packages around them included
         self._late: set[str] = set()  # observers that have not returned in time
         self.observer_seconds: float | None = OBSERVER_SECONDS
         """How long `notify` waits for an observer; None is for ever."""
@@ -209,12 +209,12 @@ class PluginManager:
         return self._found[spec.kind, spec.name].source
 
     def label(self, spec: PluginSpec) -> str:
-        """Distribution and version of a stranger's plugin, for messages; "" for one that comes with evoagent."""
+        """Distribution and version of a third-party plugin, for messages; "" for one that comes with evoagent."""
         found = self._found.get((spec.kind, spec.name))
         return "" if found is None or found.source.distribution == BUILT_IN else found.source.label
 
     def owner(self, module: str) -> str:
-        """Distribution and version of the stranger's plugin that `module` is a part of; "" for any other module."""
+        """Distribution and version of the third-party plugin that `module` is a part of; "" for any other module."""
         while module:
             if module in self._modules:
                 return self._modules[module].label

@@ -37,7 +37,7 @@ def json_schema(model: type[BaseModel]) -> Mapping[str, Any]:
     """The model's JSON schema; an empty one where its types have none."""
     try:
         return model.model_json_schema()
-    except Exception:  # a stranger's type
+    except Exception:  # a type that pydantic does not know
         return {}
 
 
