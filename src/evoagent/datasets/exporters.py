@@ -130,11 +130,11 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
     """Writes rows of a dataset (see `write_dataset`) to the file `out` as training data; returns how many were written.
 
     A `.json` file becomes an array, every other an object a line, `parquet` a Parquet file. For the formats
-    of `EXPORTERS` an entry with the file's stem as its name is put into `dataset_info.json` beside it; the other
-    entries there stay.
+    that LLaMA-Factory can read, an entry with the file's stem as its name is put into `dataset_info.json` beside it;
+    the other entries there stay.
 
     Args:
-        convert: the function of a format that is not in `EXPORTERS`.
+        convert: the function of the format; left out, that of `EXPORTERS`.
 
     Raises:
         DataError: an unknown format, no rows, `out` is a folder, or a `dataset_info.json` that is not ours to repair.

@@ -23,7 +23,11 @@ class Rule(Plugin, ABC):
     looks_at: ClassVar[Literal["instruction", "response"]] = "response"
 
     async def prepare(self, seeds: Sequence[Instruction], models: Models) -> None:
-        """Called once a run, before the first verdict, with the run's seeds. Most rules need nothing of it."""
+        """Called before the first verdict of a stage, once a process. Most rules need nothing of it.
+
+        Args:
+            seeds: up to 2,000 members of the population that the stage began with; those of the first stage are seeds.
+        """
 
     @abstractmethod
     async def judge(self, candidate: Candidate, models: Models) -> Verdict:
