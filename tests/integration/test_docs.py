@@ -27,7 +27,7 @@ from evoagent.config.resources import configs_dir
 from evoagent.testing import assert_valid_plugin
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 SCRIPTED = (
     " --set models.evolver.engine=scripted --set 'models.embedder={engine: scripted, model: scripted}'"
     " --set evolver.style=plain"
@@ -184,7 +184,7 @@ def followed(
         yield {page: pool.submit(Reader(page, tmp_path_factory.mktemp("docs")).follow) for page in pages}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_what_a_page_shows_works(page: Path, followed: Mapping[Path, Future[int]]) -> None:
     assert followed[page].result() > 0, f"{page.name}: nothing of it was run"
 
@@ -209,7 +209,7 @@ def test_every_plugin_passes_the_authors_check(
     assert_valid_plugin(Path(file).stem)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
         there = page.parent / target if target else page

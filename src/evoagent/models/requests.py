@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
 Verb = Literal["generate", "loss", "embed", "choose"]
 
 Turns: TypeAlias = tuple[tuple[str, str], ...]
