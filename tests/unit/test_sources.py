@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -577,6 +578,23 @@ def test_doctor_passes_on_a_working_machine(cache: Path) -> None:
     assert (result.exit_code, report["ok"]) == (0, True)
     names = {check["name"] for check in report["checks"]}
     assert {"python", "memory", "disk", "gpu", "engine transformers", "model smollm2-135m-instruct"} <= names
+
+
+def test_doctor_says_where_models_come_from(shelf: Shelf, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "CATALOG", {"tiny": shelf.entry})
+
+    def source() -> tuple[str, str]:
+        checks = json.loads(run_doctor("--json").stdout)["checks"]
+        return next((check["status"], check["detail"]) for check in checks if check["name"] == "models from")
+
+    assert source() == ("ok", f"the model hub: {hub.url} answers")
+    hub.answer = hub.hang
+    assert source() == ("ok", f"the package index, not the model hub ({hub.url}: no answer in 0.5 s)")
+    assert shelf.fetched == 0
+    monkeypatch.setattr(doctor_module, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    status, detail = source()
+    assert status == "warn"
+    assert "needs pip" in detail
 
 
 def test_doctor_fails_with_the_fix(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
