@@ -19,7 +19,8 @@ def export(
         ),
     ] = "alpaca",
     out: Annotated[
-        Path | None, typer.Option(help="File to write; default: RUN/dataset/FORMAT.jsonl, or .parquet.", envvar="EVOAGENT_OUT")
+        Path | None,
+        typer.Option(help="File to write; default: RUN/dataset/FORMAT.jsonl, or .parquet.", envvar="EVOAGENT_OUT"),
     ] = None,
 ) -> None:
     """Write a run's survivors as training data, with a dataset_info.json for LLaMA-Factory."""
