@@ -33,7 +33,8 @@ from evoagent.datasets.seeds import read_seeds
 from evoagent.events import Event, NodeFinished
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.binding import RoleBinding
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Completion, GenerateRequest
 from evoagent.models.roles import Models

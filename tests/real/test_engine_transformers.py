@@ -17,7 +17,8 @@ from evoagent.config.model import ModelConfig
 from evoagent.errors import EngineError, RequestError
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.binding import RoleBinding
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.engines.transformers import TransformersEngine, TransformersOptions
 from evoagent.models.requests import Completion, GenerateRequest, Loss, LossRequest, Sampling
 from evoagent.models.roles import Models

@@ -14,7 +14,8 @@ from evoagent.errors import EngineError, PluginError
 from evoagent.failures import PluginFault
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.binding import RoleBinding
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.requests import Completion, GenerateRequest
 from evoagent.models.roles import Models
 from evoagent.plugins.calls import Calls

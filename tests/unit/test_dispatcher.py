@@ -14,8 +14,9 @@ import pytest
 from evoagent.errors import EngineError, LedgerError, RequestError, TransientError, UserError
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
+from evoagent.models.binding import RoleBinding
 from evoagent.models.concurrency import START, ElasticLane
-from evoagent.models.dispatcher import Dispatcher, RetryPolicy, RoleBinding
+from evoagent.models.dispatcher import Dispatcher, RetryPolicy
 from evoagent.models.engine_calls import EngineCalls
 from evoagent.models.engines.base import Lane
 from evoagent.models.requests import (

@@ -19,7 +19,8 @@ from evoagent.ledger.rows import Critique, NewCandidate
 from evoagent.ledger.store import Store
 from evoagent.ledger.vector_file import VectorFile
 from evoagent.ledger.views import text_key
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.binding import RoleBinding
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.requests import Embedding, EmbedRequest
 from evoagent.models.roles import Models
 from evoagent.population import neighbours

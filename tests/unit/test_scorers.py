@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from evoagent.errors import RequestError
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.binding import RoleBinding
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.requests import Embedding, EmbedRequest, GenerateRequest, Loss, LossRequest
 from evoagent.models.roles import Models
 from evoagent.population.base import Population

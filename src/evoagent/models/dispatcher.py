@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, overload
 
 from evoagent.config.messages import closest
@@ -23,6 +23,7 @@ from evoagent.failures import explain
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import LoggedRequest, RequestLog
 from evoagent.models.accounts import Accounts
+from evoagent.models.binding import RoleBinding
 from evoagent.models.checks import check_request
 from evoagent.models.choices import choose_by_loss
 from evoagent.models.codec import decode, encode
@@ -52,20 +53,6 @@ from evoagent.models.waiting import asking, retrieve, settle
 from evoagent.prompts.chat import Style
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RoleBinding:
-    """A role's engine, its sampling, and the prompt style that suits the model's size.
-
-    Attributes:
-        plugin: engine and distribution, for messages; "" for an engine that comes with evoagent.
-    """
-
-    engine: Engine
-    sampling: Sampling = Sampling()
-    style: Style = "plain"
-    plugin: str = ""
 
 
 class Dispatcher:

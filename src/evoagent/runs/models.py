@@ -10,7 +10,7 @@ from pathlib import Path
 from evoagent.config.messages import closest
 from evoagent.config.model import ModelConfig, ModelsConfig
 from evoagent.errors import ConfigError
-from evoagent.models.dispatcher import RoleBinding
+from evoagent.models.binding import RoleBinding
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Sampling, can_answer
 from evoagent.models.sources.resolve import ResolvedModel, resolve

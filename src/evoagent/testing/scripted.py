@@ -9,7 +9,8 @@ from typing import Any, Self
 from evoagent.config.model import ROLES
 from evoagent.ledger.database import Database
 from evoagent.ledger.request_log import RequestLog
-from evoagent.models.dispatcher import Dispatcher, RoleBinding
+from evoagent.models.binding import RoleBinding
+from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.engines.base import Engine
 from evoagent.models.engines.scripted import Script, ScriptedEngine
 from evoagent.models.pools import Rows, Sources

@@ -17,10 +17,10 @@ from pydantic import Field
 from evoagent.config.model import ModelConfig, Strict
 from evoagent.errors import EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
+from evoagent.models.engines.device import choose_device
 from evoagent.models.engines.packed.threads import LOADING, wait_passively
 from evoagent.models.engines.packed.tickets import Ticket
 from evoagent.models.engines.packed.worker import Job, Worker
-from evoagent.models.engines.transformers import choose_device
 from evoagent.models.requests import Embedding, EmbedRequest
 
 if TYPE_CHECKING:

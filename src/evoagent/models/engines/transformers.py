@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from evoagent.config.model import ModelConfig, Strict
-from evoagent.errors import ConfigError, EngineError, RequestError
+from evoagent.errors import EngineError, RequestError
 from evoagent.models.engines.base import Engine, Lane
+from evoagent.models.engines.device import choose_device, choose_dtype
 from evoagent.models.engines.gather import gather_each
 from evoagent.models.engines.packed.threads import LOADING, wait_passively
 from evoagent.models.engines.packed.worker import Job, Worker
@@ -145,35 +146,6 @@ class TransformersEngine(Engine):
         )
         scorer = LossScorer(model, tokenizer, batch_tokens=options.loss_batch_tokens, max_length=max_length)
         return {"generate": decoder, "loss": scorer}
-
-
-def choose_device(wanted: str) -> str:
-    """The device to load on.
-
-    Raises:
-        ConfigError: "cuda" is wanted where there is none.
-    """
-    if wanted == "cpu":
-        return wanted
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
-        raise ConfigError("options.device is cuda, but torch finds no GPU: expected cpu or auto")
-    return "cpu"
-
-
-def choose_dtype(wanted: str, device: str) -> str:
-    """The precision to compute in: "auto" is bfloat16 where the hardware multiplies it, else float32."""
-    if wanted != "auto":
-        return wanted
-    if device == "cuda":
-        return "bfloat16"
-    import torch
-
-    features = torch.cpu.get_capabilities()
-    return "bfloat16" if features.get("avx512_bf16") or features.get("amx_bf16") else "float32"
 
 
 def end_ids(tokenizer: Any, model: Any) -> frozenset[int]:
