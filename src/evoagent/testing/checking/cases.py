@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 from evoagent.failures import DATA_CHARACTERS, plain_json
-from evoagent.graph.ranks import checked_ranks
 from evoagent.models.roles import Models
+from evoagent.plugins.returned import checked_ranks
 from evoagent.plugins.specs import OperatorSpec, PluginSpec, RuleSpec, ScorerSpec
 from evoagent.population.base import Population
 from evoagent.records import Candidate, Evolution, Instruction, Score, Verdict
