@@ -142,36 +142,6 @@ def test_our_own_plugins_pass_the_check(tmp_path: Path) -> None:
 
 
 BAD = {
-    "a regular expression that never ends": (
-        """
-import re
-class Op(Operator):
-    async def evolve(self, parent, models):
-        re.search(r"^(a+)+$", parent.instruction[:40] + "!")
-        return Evolution(parent.instruction + " Now.")
-""",
-        "event loop",
-        "hangs for",
-    ),
-    "a process that dies": (
-        """
-import os
-class Op(Operator):
-    async def evolve(self, parent, models):
-        os._exit(3)
-""",
-        "check",
-        "died with code 3",
-    ),
-    "the order of a set": (
-        """
-class Op(Operator):
-    async def evolve(self, parent, models):
-        return Evolution(" ".join(set(parent.instruction.split())) + " Now.")
-""",
-        "processes",
-        "PYTHONHASHSEED",
-    ),
     "a heavy import": (
         """
 import scipy
@@ -205,7 +175,7 @@ def evoagent_operators():
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_the_check_finds_what_only_other_processes_show(name: str, tmp_path: Path) -> None:
+def test_the_command_finds(name: str, tmp_path: Path) -> None:
     code, what, message = BAD[name]
     (tmp_path / "bad.py").write_text(HEAD + code + TAIL)
     ended = call([*CLI, "plugins", "check", "./bad.py", "--timeout", "3", "--json"], tmp_path)

@@ -646,9 +646,9 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
         f"rule {name}": ({"eliminator": {"rules": [f"all-{name}"]}}, 2, f"rule `all-{name}` of evil-dist 1.2{said}")
         for name, said in {
             "hangs": ": has waited 1 s",
-            "nothing": " returned None, expected a list",
+            "nothing": ": returned None, expected a list",
             "cancels": ": the plugin let a cancellation escape",
-            "empty": " gave 0 verdicts for 4 candidates",
+            "empty": ": gave 0 verdicts for 4 candidates",
         }.items()
     },
     **{

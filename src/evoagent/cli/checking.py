@@ -10,15 +10,15 @@ from typing import Any
 from evoagent.cli.terminal import tell, write, write_json
 from evoagent.config.overrides import apply
 from evoagent.errors import UserError
+from evoagent.testing.checking.check import check_package
 from evoagent.testing.checking.package import find_package
-from evoagent.testing.checking.process import check_package
 
 
 def check_command(name: str, settings: Sequence[str], model: str | None, limit: float, *, as_json: bool) -> None:
     """Check a package, a line for each check; ends with 1 if one of them failed."""
-    package, params = find_package(name), _params(settings)
+    values, params = find_package(name), _params(settings)
     findings = []
-    for finding in check_package(package, params=params, model=model, limit=limit):
+    for finding in check_package(values, params=params, model=model, limit=limit):
         findings.append(finding)
         if not as_json:
             write(finding)

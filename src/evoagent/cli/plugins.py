@@ -122,11 +122,11 @@ def check(
         str | None, typer.Option(help="Start engines with this model, and have them answer.", envvar="EVOAGENT_MODEL")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that one call may take.", envvar="EVOAGENT_CHECK_TIMEOUT")
+        float, typer.Option(min=0.1, help="Seconds that one call may wait.", envvar="EVOAGENT_CHECK_TIMEOUT")
     ] = 20.0,
     json: JsonOption = False,
 ) -> None:
-    """Check plugins as their author: valid, robust on hostile text, deterministic, never blocking.
+    """Check plugins as their author: valid, robust on hostile text, deterministic, quick to import.
 
     Ends with 0 if all is well, 1 if a check failed, 2 if there is no such package.
     """

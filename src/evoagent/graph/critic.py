@@ -21,13 +21,14 @@ from evoagent.graph.populations import score_all
 from evoagent.graph.previews import preview
 from evoagent.graph.progress import Batcher, Progress, undecided
 from evoagent.graph.ranks import rank
-from evoagent.graph.rules import ERROR, judge, stillborn
+from evoagent.graph.rules import judge, stillborn
 from evoagent.graph.scores import score
 from evoagent.graph.state import EvolutionState
 from evoagent.ledger.rows import Critique, Response, StoredCandidate
 from evoagent.models.requests import Completion, Scope
 from evoagent.models.roles import Models
 from evoagent.plugins.loaded import LoadedRule
+from evoagent.plugins.returned import ERROR
 from evoagent.records import Candidate, Score, Verdict
 
 

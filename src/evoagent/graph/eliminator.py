@@ -25,12 +25,12 @@ from evoagent.graph.progress import Batcher, Progress, undecided
 from evoagent.graph.review import RULE as REVIEW
 from evoagent.graph.review import Decision, edits, review
 from evoagent.graph.review import verdicts as verdicts_of
-from evoagent.graph.rules import ERROR, judge, stillborn
-from evoagent.graph.scores import checked_figures
+from evoagent.graph.rules import judge, stillborn
 from evoagent.graph.state import EvolutionState
 from evoagent.ledger.replacement import ReplaceParents
 from evoagent.ledger.rows import StoredCandidate, Totals
 from evoagent.models.requests import Scope
+from evoagent.plugins.returned import ERROR, checked_figures
 from evoagent.population.base import Population
 from evoagent.population.measuring import Measuring
 from evoagent.records import Verdict

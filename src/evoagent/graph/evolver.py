@@ -12,7 +12,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from evoagent.errors import PluginError
-from evoagent.failures import DATA_CHARACTERS, explain, is_storable, plain_json, shown, storable
+from evoagent.failures import explain
 from evoagent.graph.context import EvolutionContext
 from evoagent.graph.policies.mating import DrawnMates, Mating
 from evoagent.graph.policies.schedule import schedule
@@ -26,11 +26,10 @@ from evoagent.models.pools import Rows
 from evoagent.models.requests import Scope
 from evoagent.models.roles import Models
 from evoagent.plugins.loaded import LoadedOperator
+from evoagent.plugins.returned import checked_evolutions
 from evoagent.records import Candidate, Evolution, Instruction, content_id
 
 MAX_CHARACTERS = 20_000  # of an evolved instruction; beyond that it is no instruction, but a runaway model
-RAW_CHARACTERS = 40_000  # of a completion kept in the ledger
-REASON_CHARACTERS = 2000
 ADMITTED = 64  # operator calls between two looks at a budget of tokens or minutes
 
 
@@ -248,64 +247,6 @@ async def _evolve(assignment: Assignment, context: EvolutionContext, model: str,
     found = await context.calls.guard(operator, method, given, call)
     evolutions = checked_evolutions(found, operator.evolutions)
     return [_candidate(assignment, model, evolution, number) for number, evolution in enumerate(evolutions)]
-
-
-def checked_evolutions(found: object, most: int) -> list[Evolution | Exception]:
-    """What an operator returned: one evolution or, where `most` allows it, a list; what is wrong with one is its own.
-
-    Raises:
-        TypeError, ValueError: it is neither, or a longer list.
-    """
-    if most == 1 or not isinstance(found, (list, tuple)):
-        return [checked_evolution(found)]
-    items = list(islice(found, most + 1))  # a list of a class of its own may lie about its length
-    if len(items) > most:
-        raise ValueError(f"returned more than the {most} evolutions that it declares")
-    checked: list[Evolution | Exception] = []
-    for item in items or [Evolution("")]:
-        try:
-            checked.append(checked_evolution(item))
-        except (TypeError, ValueError) as error:
-            checked.append(error)
-    return checked
-
-
-def checked_evolution(found: object) -> Evolution:
-    """What an operator returned, if it is an `Evolution` of plain texts that can be stored.
-
-    Raises:
-        TypeError, ValueError: it is not.
-    """
-    if not isinstance(found, Evolution):
-        raise TypeError(f"returned {shown(found)}, expected an Evolution")
-    texts: dict[str, str | None] = {}
-    for name in ("instruction", "input", "response", "reason", "raw"):
-        value = getattr(found, name)
-        if not (isinstance(value, str) or (value is None and name not in ("instruction", "raw"))):
-            raise TypeError(f"returned an Evolution with {name} {shown(value)}, expected a text")
-        texts[name] = None if value is None else str.__str__(value)
-    for name in ("instruction", "input", "response"):
-        if not is_storable(texts[name] or ""):
-            raise ValueError(f"returned an Evolution whose {name} holds NUL or half a surrogate pair")
-    raw, reason = texts["raw"] or "", texts["reason"]
-    return Evolution(
-        instruction=texts["instruction"] or "",
-        input=texts["input"],
-        reason=None if reason is None else storable(reason[:REASON_CHARACTERS]),
-        raw=storable(raw[:RAW_CHARACTERS]),
-        truncated=bool(found.truncated),
-        response=texts["response"],
-        data=_data(found.data),
-    )
-
-
-def _data(found: object) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    try:
-        return plain_json(found, DATA_CHARACTERS)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"returned an Evolution whose data cannot be stored: {explain(error)}") from error
 
 
 def _candidate(assignment: Assignment, model: str, evolution: Evolution | Exception, number: int = 0) -> NewCandidate:

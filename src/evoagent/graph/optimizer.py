@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 from langgraph.runtime import Runtime
 
-from evoagent.errors import EngineError, EvoAgentError, LedgerError, UserError
+from evoagent.errors import EngineError, LedgerError, UserError
 from evoagent.events import NodeFinished, NodeStarted, Notice
-from evoagent.failures import explain, plain_json, shown
+from evoagent.failures import explain
 from evoagent.graph.context import EvolutionContext
 from evoagent.graph.state import EvolutionState
 from evoagent.ledger.database import PAGE
 from evoagent.models.requests import Scope
 from evoagent.operators.optimizer import DecidedPage, FinishedRound
-
-PARAMS_CHARACTERS = 100_000  # of one operator's parameters
+from evoagent.plugins.returned import checked_parameters
 
 
 async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -> EvolutionState:
@@ -31,7 +29,7 @@ async def optimizer(state: EvolutionState, runtime: Runtime[EvolutionContext]) -
     models = context.models.scoped(Scope(loaded.name, round, f"{round}"))
     try:
         found = await context.calls.attempt(loaded, loaded.plugin.improve, finished, models)
-        params = _checked(context, found)
+        params = checked_parameters(found, context.operators, context.stage.remake)
         await context.store.database.run(context.store.runs.add_methods, context.run_id, round, params)
         if params:
             runtime.stream_writer(Notice(f"{loaded.title} has improved {', '.join(sorted(params))}"))
@@ -66,24 +64,3 @@ def _finished(context: EvolutionContext, state: EvolutionState) -> FinishedRound
         rejected=state["last_round"]["rejected"],
         pages=pages,
     )
-
-
-def _checked(context: EvolutionContext, found: object) -> dict[str, dict[str, Any]]:
-    """What an optimizer returned: parameters that operators of the stage accept.
-
-    Raises:
-        TypeError, ValueError: it is none.
-    """
-    if not isinstance(found, Mapping):
-        raise TypeError(f"returned {shown(found)}, expected parameters by operator")
-    checked = {}
-    for name, given in found.items():
-        if name not in context.operators:
-            raise ValueError(f"returned parameters of {shown(name)}, expected of {', '.join(context.operators)}")
-        params = plain_json(given, PARAMS_CHARACTERS)
-        try:
-            context.stage.remake(name, params)
-        except EvoAgentError as error:
-            raise ValueError(str(error)) from error
-        checked[name] = params
-    return checked

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import pickle
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any, Generic, TypeVar
 
-from evoagent.errors import EngineError, LedgerError, PluginError, UserError
-from evoagent.failures import Failures, PluginFault, explain, shown
+from evoagent.errors import EngineError, LedgerError, UserError
+from evoagent.failures import Failures, explain
 from evoagent.graph.context import EvolutionContext
 from evoagent.graph.policies.quota import Quota, Unlimited
-from evoagent.graph.rules import checked_verdict, failed
+from evoagent.graph.rules import failed
 from evoagent.graph.scores import checked, missing
 from evoagent.models.roles import Models
 from evoagent.plugins.calls import Calls
 from evoagent.plugins.loaded import LoadedRule, LoadedScorer, LoadedSelector
+from evoagent.plugins.returned import checked_verdict, one_for_each
 from evoagent.population.base import PAGE, Population
 from evoagent.records import Score, Verdict
 
@@ -91,18 +90,21 @@ async def score_all(
     """As `scores.score`, for a scorer that sees all candidates of a round at once; one score a candidate, in order."""
     for _ in range(len(candidates)):
         failures.called(scorer.title)
+
+    def check(item: object) -> Score:
+        return checked(item, scorer, failures)
+
     method = scorer.plugin.score_all  # type: ignore[union-attr]
-    asked = _Asked(method, "Score", lambda item: checked(item, scorer, failures), candidates, survivors, models)
+    given = one_for_each(method, "Score", candidates, survivors, models)
+    found: Pages[Score]
     try:
-        found: Pages[Score] | str = await calls.attempt(scorer, asked.collect)
+        found = await calls.attempt(scorer, _pages, given, check)
     except (EngineError, LedgerError, UserError):
         raise
     except Exception as error:
-        found = explain(error)
-    if isinstance(found, str):
-        why, found = found, Pages()
+        found = Pages()
         for _ in range(len(candidates)):
-            found.add(missing(scorer, why, failures))
+            found.add(missing(scorer, explain(error), failures))
     return found
 
 
@@ -130,49 +132,17 @@ async def judge_together(
             context.failures.failed(plugin.title, explain(error))
             return failed(plugin, explain(error))
 
-    asked = _Asked(method, "Verdict", check, candidates, survivors, models)
-    found: Pages[Verdict] | str = await context.calls.require(plugin, asked.collect)
-    if isinstance(found, str):
-        raise PluginError(f"{plugin.title} {found}")
+    given = one_for_each(method, "Verdict", candidates, survivors, models)
+    found: Pages[Verdict] = await context.calls.require(plugin, _pages, given, check)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked(Generic[T]):
-    """One call of a plugin."""
-
-    method: Callable[..., Any]
-    noun: str
-    check: Callable[[object], T]
-    candidates: Population
-    survivors: Population
-    models: Models
-
-    async def collect(self) -> Pages[T] | str:
-        """What the plugin yields or returns, a value for each candidate; else what is wrong with it."""
-        found: Any = self.method(self.candidates, self.survivors, self.models)
-        total = len(self.candidates)
-        if inspect.isawaitable(found):
-            found = await found
-            if not isinstance(found, (list, tuple)):
-                return f"returned {shown(found)}, expected a list of one {self.noun} for each of {total} candidates"
-            found = _one_by_one(found)
-        if not isinstance(found, AsyncGenerator):
-            name = getattr(self.method, "__name__", "it")
-            raise PluginFault(f"`{name}` returned {shown(found)} at once, expected `async def {name}`")
-        pages: Pages[T] = Pages()
-        async with aclosing(found):
-            async for item in found:
-                if len(pages) == total:
-                    return f"gave more than one {self.noun} for each of {total} candidates"
-                pages.add(self.check(item))
-                if len(pages) % PAGE == 0:
-                    await asyncio.sleep(0)  # whoever never waits lets the others go on here
-        if len(pages) < total:
-            return f"gave {len(pages)} {self.noun.lower()}s for {total} candidates"
-        return pages
-
-
-async def _one_by_one(items: Sequence[Any]) -> AsyncGenerator[Any]:
-    for item in items:
-        yield item
+async def _pages(given: AsyncGenerator[Any], check: Callable[[object], T]) -> Pages[T]:
+    """What a plugin gives, checked."""
+    pages: Pages[T] = Pages()
+    async with aclosing(given):
+        async for item in given:
+            pages.add(check(item))
+            if len(pages) % PAGE == 0:
+                await asyncio.sleep(0)  # whoever never waits lets the others go on here
+    return pages

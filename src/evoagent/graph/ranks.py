@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from evoagent.errors import EngineError, LedgerError, UserError
-from evoagent.failures import explain, finite, shown
+from evoagent.failures import explain
 from evoagent.graph.context import EvolutionContext
 from evoagent.models.roles import Models
+from evoagent.plugins.returned import checked_ranks
 from evoagent.records import Candidate
 
 
@@ -27,21 +27,3 @@ async def rank(answered: Sequence[Candidate], models: Models, context: Evolution
     except Exception as error:
         context.failures.failed(selector.title, explain(error))
         return [0.0] * len(answered)
-
-
-def checked_ranks(found: object, count: int) -> list[float | None]:
-    """What a response selector returned: a rank for each of `count` responses.
-
-    Raises:
-        TypeError, ValueError: it is none.
-    """
-    items = list(islice(found, count + 1)) if isinstance(found, Sequence) and not isinstance(found, str) else []
-    if len(items) != count:
-        raise TypeError(f"returned {shown(found)}, expected a list of one number or None for each of {count} responses")
-    ranks: list[float | None] = []
-    for value in items:
-        number = None if value is None else finite(value)
-        if value is not None and number is None:
-            raise ValueError(f"returned the rank {shown(value)}, expected a finite number or None")
-        ranks.append(number)
-    return ranks

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from evoagent.errors import EngineError, LedgerError, UserError
-from evoagent.failures import explain, finite, shown, storable
+from evoagent.failures import explain
 from evoagent.graph.context import EvolutionContext
 from evoagent.ledger.rows import StoredCandidate
 from evoagent.models.roles import Models
 from evoagent.plugins.loaded import LoadedRule, LoadedSelector
+from evoagent.plugins.returned import ERROR, checked_verdict
 from evoagent.records import Candidate, Verdict
 
-ERROR = "error"  # a plugin or a request failed
 NOT_EXTRACTED = "extracted"  # there is no instruction to judge
-DETAIL_CHARACTERS = 2000
 
 
 def stillborn(stored: StoredCandidate) -> Verdict | None:
@@ -54,35 +52,3 @@ async def judge(
 def failed(plugin: LoadedRule | LoadedSelector, why: str) -> Verdict:
     """The verdict on a candidate that a rule or a selector could not judge."""
     return Verdict(False, ERROR, detail=f"{plugin.title}: {why}")
-
-
-def checked_verdict(found: object) -> Verdict:
-    """What a rule returned, if it is a `Verdict` that can be stored.
-
-    Raises:
-        TypeError, ValueError: it is not.
-    """
-    if not isinstance(found, Verdict):
-        raise TypeError(f"returned {shown(found)}, expected a Verdict")
-    kept: Any = found.kept
-    if not isinstance(kept, bool):
-        if type(kept).__name__ not in ("bool", "bool_"):  # NumPy's
-            raise TypeError(f"returned a Verdict with kept {shown(kept)}, expected True or False")
-        kept = bool(kept)
-    rule, detail = found.rule, found.detail
-    return Verdict(
-        kept=kept,
-        rule=storable(rule[:64]) if isinstance(rule, str) and rule != ERROR else "",
-        figure=_number("figure", found.figure),
-        threshold=_number("threshold", found.threshold),
-        detail=storable(detail[:DETAIL_CHARACTERS]) if isinstance(detail, str) else shown(detail),
-    )
-
-
-def _number(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    number = finite(value)
-    if number is None:
-        raise ValueError(f"returned a Verdict with {name} {shown(value)}, expected a finite number or None")
-    return number

@@ -24,6 +24,7 @@ from evoagent.models.requests import (
     Request,
     Result,
     Turns,
+    Verb,
     verb_of,
 )
 
@@ -102,6 +103,22 @@ def _texts(**texts: object) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{name}: found half a surrogate pair, expected a text that has a UTF-8 form") from None
+
+
+def check_results(verb: Verb, requests: Sequence[Request], found: object) -> list[Result | Exception]:
+    """What an engine returned for a batch: an outcome for each request, fit to be stored.
+
+    Raises:
+        EngineError: it is not.
+    """
+    if not isinstance(found, (list, tuple)):
+        raise EngineError(f"{verb} answered with {shown(found)}, expected a list")
+    if len(found) != len(requests):
+        raise EngineError(f"{len(found)} answers to {len(requests)} requests")
+    return [
+        item if isinstance(item, Exception) else check_result(request, item)
+        for request, item in zip(requests, found, strict=True)
+    ]
 
 
 def check_result(request: Request, result: object) -> Result:

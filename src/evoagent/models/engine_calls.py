@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from evoagent.errors import EngineError, EvoAgentError, TransientError, UserError
-from evoagent.failures import PluginFault, explain, shown
-from evoagent.models.checks import check_result
+from evoagent.failures import PluginFault, explain
+from evoagent.models.checks import check_results
 from evoagent.models.engines.base import Engine
 from evoagent.models.requests import Request, Result, Verb
 from evoagent.models.waiting import settle
@@ -75,15 +75,8 @@ class EngineCalls:
         except Exception as error:
             logger.debug("engine failed", exc_info=True)
             raise EngineError(f"{name}: {verb} failed: {explain(error)}") from error
-        if not isinstance(found, (list, tuple)):
-            raise EngineError(f"{name}: {verb} answered with {shown(found)}, expected a list")
-        if len(found) != len(requests):
-            raise EngineError(f"{name}: {len(found)} answers to {len(requests)} requests")
         try:
-            return [
-                item if isinstance(item, Exception) else check_result(request, item)
-                for request, item in zip(requests, found, strict=True)
-            ]
+            return check_results(verb, requests, found)
         except EngineError as error:
             raise EngineError(f"{name}: {error}") from error
 

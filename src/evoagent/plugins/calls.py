@@ -56,7 +56,7 @@ class Calls:
             if plugin.third_party and self._limit is not None:
                 found = await self._within(self._limit, function, *args)
             else:
-                found = await _awaited(function, *args)
+                found = await awaited(function, *args)
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -74,7 +74,7 @@ class Calls:
             async with asyncio.timeout(limit) as timeout:
                 token = PATIENCE.set(Patience(timeout, limit))
                 try:
-                    return await _awaited(function, *args)
+                    return await awaited(function, *args)
                 finally:
                     PATIENCE.reset(token)
         except TimeoutError:
@@ -154,7 +154,8 @@ class Calls:
             await settle(running, GRACE)
 
 
-async def _awaited(function: Callable[..., Any], *args: Any) -> Any:
+async def awaited(function: Callable[..., Any], *args: Any) -> Any:
+    """Await `function(*args)`; raises `PluginFault` where there is nothing to await."""
     found = function(*args)
     if not inspect.isawaitable(found):
         name = getattr(function, "__name__", "it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 from evoagent.datasets.exporters import Exporter, Row, export
 from evoagent.errors import PluginError, UserError
-from evoagent.failures import explain, is_storable, shown
+from evoagent.failures import explain
 from evoagent.ledger.database import Database, OldLedgerError
 from evoagent.ledger.files import LEDGER, check_output, require_run
 from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
 from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.manager import PluginManager
+from evoagent.plugins.returned import checked_row
 
 
 @contextmanager
@@ -68,17 +68,10 @@ def _named(convert: Exporter, format: str, of: str, may_skip: bool) -> Exporter:
         try:
             with stdout_to_stderr():
                 found = convert(row)
-            if found is None and may_skip:
-                return None
-            if not isinstance(found, Mapping):
-                raise TypeError(f"returned {shown(found)}, expected a mapping")
-            plain: dict[str, Any] = json.loads(json.dumps(dict(found), allow_nan=False))
-            if not is_storable(json.dumps(plain, ensure_ascii=False)):
-                raise ValueError("returned half a surrogate pair")
+            return checked_row(found, may_skip)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise PluginError(f"{who}: {explain(error)}") from error
-        return plain
 
     return call

@@ -15,8 +15,8 @@ from evoagent.datasets.replacing import replacing
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.errors import LedgerError, RequestError, UserError
 from evoagent.graph.context import EvolutionContext
-from evoagent.graph.rules import ERROR
 from evoagent.models.engines.packed.threads import wait_passively
+from evoagent.plugins.returned import ERROR
 from evoagent.runs.directory import Resume
 from evoagent.runs.driving import Reviewer, run_graph
 from evoagent.runs.listening import Listener

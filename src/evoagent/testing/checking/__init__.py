@@ -1,4 +1,4 @@
-"""The author's check: is a plugin valid, robust, deterministic, and quick to give way to others?"""
+"""The author's check: is a plugin valid, robust, deterministic, and quick to import?"""
 
 from evoagent.testing.checking.check import assert_valid_plugin, check_plugin
 from evoagent.testing.checking.findings import Finding

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from evoagent.errors import EvoAgentError
 from evoagent.failures import explain
 from evoagent.models.plugin import Plugin
 from evoagent.plugins import builtins
-from evoagent.plugins.discovery import Source
+from evoagent.plugins.discovery import Source, stdout_to_stderr
 from evoagent.plugins.manager import KINDS, PluginManager
-from evoagent.plugins.specs import EngineSpec, ExporterSpec, PluginSpec
+from evoagent.plugins.specs import EngineSpec, PluginSpec
+from evoagent.runs.loops import wait_for
+from evoagent.testing.checking.cases import cases
 from evoagent.testing.checking.engines import engine_findings
-from evoagent.testing.checking.exercise import Exercise, Progress
+from evoagent.testing.checking.exercise import Exercise
 from evoagent.testing.checking.findings import Finding, place
-from evoagent.testing.checking.others import exporter_findings, observer_findings
-from evoagent.testing.checking.static import made, parameters_for, static_findings
+from evoagent.testing.checking.package import imported
+from evoagent.testing.checking.static import parameters_for, static_findings
 from evoagent.testing.spec_plugin import SpecPlugin
 
 LIMIT_S = 20.0
@@ -38,16 +38,13 @@ def check_plugin(
 ) -> list[Finding]:
     """Check a plugin: one finding for each check that was made, severity "ok" for those that passed.
 
-    A call that keeps its thread busy for ever is left behind after `limit` seconds. What holds the interpreter itself,
-    such as a runaway regular expression, cannot be: `evoagent plugins check` ends the process that it checks in.
-
     Args:
         plugin: a module or an object with hooks, a module's name, a plugin's class or its spec, or several of these.
         params: parameters to check a plugin with, by its name; by default its example, or its defaults.
         model: has engines started with this model, and answer.
-        limit: seconds for one call.
+        limit: seconds that one call may wait.
     """
-    return list(checks(plugin, params=params, model=model, limit=limit))
+    return list(_findings(plugin, params or {}, model, limit))
 
 
 def assert_valid_plugin(
@@ -58,22 +55,25 @@ def assert_valid_plugin(
     limit: float = LIMIT_S,
 ) -> None:
     """Raise AssertionError with a line for each error that `check_plugin` finds; the arguments are the same."""
-    errors = [
-        item for item in check_plugin(plugin, params=params, model=model, limit=limit) if item.severity == "error"
-    ]
-    if errors:
-        raise AssertionError("\n".join(["the plugin is not valid:", *map(str, errors)]))
+    found = check_plugin(plugin, params=params, model=model, limit=limit)
+    if errors := [str(finding) for finding in found if finding.severity == "error"]:
+        raise AssertionError("\n".join(["the plugin is not valid:", *errors]))
 
 
-def checks(
-    plugin: object,
-    *,
-    params: Mapping[str, Mapping[str, Any]] | None = None,
-    model: str | None = None,
-    limit: float = LIMIT_S,
-    progress: Progress = lambda label: None,
+def check_package(
+    values: Sequence[str], *, params: Mapping[str, Mapping[str, Any]], model: str | None, limit: float
 ) -> Iterator[Finding]:
-    """As `check_plugin`, each finding as it comes; `progress` is told what is being done."""
+    """As `check_plugin`, for all that the entry points `values` name, each finding as it comes; and how they import."""
+    for value in values:
+        plugin, finding = imported(value)
+        yield finding
+        if plugin is not None:
+            yield from _findings(plugin, params, model, limit)
+
+
+def _findings(
+    plugin: object, params: Mapping[str, Mapping[str, Any]], model: str | None, limit: float
+) -> Iterator[Finding]:
     try:
         hooked, where = _hooked(plugin)
     except (Exception, SystemExit) as error:
@@ -81,31 +81,13 @@ def checks(
         return
     manager, problems = _registered(hooked, where)
     yield from problems or [Finding("hooks", where)]
-    specs = _own_specs(manager)
-    yield from _within(lambda told: observer_findings(hooked, where, told), "observers", where, limit, progress)
+    specs: list[PluginSpec] = [spec for kind in KINDS for spec in manager.specs(kind)]
     for spec in specs:
-        yield from static_findings(spec)
-        given = parameters_for(spec, (params or {}).get(spec.name, {}))
-        yield from _calls(spec, manager, given, model, limit, progress)
-
-
-def traces(
-    plugin: object, *, params: Mapping[str, Mapping[str, Any]] | None = None, limit: float = LIMIT_S
-) -> dict[str, Any]:
-    """What the plugins give for ordinary answers, to be compared with another process: lists by plugin."""
-    hooked, where = _hooked(plugin)
-    manager, _ = _registered(hooked, where)
-    found: dict[str, Any] = {}
-    for spec in _own_specs(manager):
-        given = parameters_for(spec, (params or {}).get(spec.name, {}))
-        if isinstance(spec, (EngineSpec, ExporterSpec)):
-            continue
-        make, findings = made(spec, manager, given)
-        if any(finding.severity == "error" for finding in findings):
-            continue
-        exercise = Exercise(spec, make, limit=limit, progress=lambda label: None)
-        found[place(spec)] = asyncio.run(exercise.traces())
-    return found
+        if manager.source(spec).distribution == _CHECKED:
+            with stdout_to_stderr():
+                given = parameters_for(spec, params.get(spec.name, {}))
+                found = [*static_findings(spec), *_called(spec, manager, given, model, limit)]
+            yield from found
 
 
 def _hooked(plugin: object) -> tuple[object, str]:
@@ -137,66 +119,16 @@ def _registered(plugin: object, where: str) -> tuple[PluginManager, list[Finding
     return manager, problems
 
 
-def _own_specs(manager: PluginManager) -> list[PluginSpec]:
-    specs: list[PluginSpec] = [spec for kind in KINDS for spec in manager.specs(kind)]
-    return [spec for spec in specs if manager.source(spec).distribution == _CHECKED]
-
-
-def _calls(
-    spec: PluginSpec,
-    manager: PluginManager,
-    params: Mapping[str, Any],
-    model: str | None,
-    limit: float,
-    progress: Progress,
-) -> Iterator[Finding]:
-    where = place(spec)
-    if isinstance(spec, EngineSpec):
-        engine = spec
-
-        def work(told: Progress) -> list[Finding]:
-            return asyncio.run(engine_findings(engine, manager, params, model, told))
-
-        # Starting an engine may take as long as loading its model.
-        yield from _within(work, "answers", where, limit if model is None else 30 * limit, progress)
-        return
-
-    def exercised(told: Progress) -> list[Finding]:
-        make, findings = made(spec, manager, params)
-        if any(finding.severity == "error" for finding in findings):
-            return findings
-        if isinstance(spec, ExporterSpec):
-            return [*findings, *exporter_findings(spec, make)]
-        exercise = Exercise(spec, make, limit=limit, progress=told)
-        return [*findings, *asyncio.run(exercise.run())]
-
-    yield from _within(exercised, "event loop", where, 2 * limit, progress)
-
-
-def _within(
-    work: Callable[[Progress], list[Finding]], what: str, where: str, limit: float, progress: Progress
+def _called(
+    spec: PluginSpec, manager: PluginManager, params: Mapping[str, Any], model: str | None, limit: float
 ) -> list[Finding]:
-    """The findings of `work`, done in a thread; one that stays at a single step for longer than `limit` is left."""
-    found: list[Finding] = []
-    step, since = "the first call", time.monotonic()
-
-    def told(label: str) -> None:
-        nonlocal step, since
-        step, since = label, time.monotonic()
-        progress(f"{where}: {label}")
-
-    def run() -> None:
-        try:
-            found.extend(work(told))
-        except BaseException as error:
-            found.append(Finding(what, where, "error", f"the check ended at {step}: {explain(error)}"))
-
-    told(step)
-    thread = threading.Thread(target=run, name="evoagent-check", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.05)
-        if thread.is_alive() and time.monotonic() - since > limit:
-            text = f"does not come back from {step} within {limit:g} s; what comes after it was not checked"
-            return [Finding(what, where, "error", text)]
-    return found
+    """What making the plugin and calling it shows."""
+    if isinstance(spec, EngineSpec):
+        return wait_for(engine_findings(spec, manager, params, model))
+    try:
+        manager.create(spec, params)
+    except EvoAgentError as error:
+        given = f"; the check gave it {dict(params)}" if params else ""
+        return [Finding("factory", place(spec), "error", f"{error}{given}")]
+    exercise = Exercise(spec, lambda: manager.create(spec, params), list(cases(spec, manager)), limit)
+    return [Finding("factory", place(spec)), *wait_for(exercise.run())]

@@ -1,106 +1,94 @@
-"""Finding what `evoagent plugins check PACKAGE` means: an installed distribution, a module, or a folder."""
+"""What `evoagent plugins check PACKAGE` means, an installed distribution, a module or a folder; and its import."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 import tomllib
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, distributions
+from contextlib import suppress
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
 from pathlib import Path
 
-from evoagent.config.messages import closest
 from evoagent.errors import UserError
+from evoagent.failures import explain
+from evoagent.plugins.discovery import stdout_to_stderr
 from evoagent.plugins.hookspecs import PROJECT
+from evoagent.testing.checking.findings import Finding
 
-_BUILTINS = "evoagent.plugins.builtins"
+HEAVY = "datasets langgraph pandas scipy sentence_transformers sklearn torch transformers vllm"
+"""What no listing of plugins may wait for: to be imported where it is used."""
 
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """What to check.
-
-    Attributes:
-        plugins: entry point values: "module" or "module:object".
-        path: folders to import from, before all others.
-    """
-
-    name: str
-    plugins: tuple[str, ...]
-    path: tuple[str, ...] = ()
+IMPORT_S = 1.0
 
 
-def find_package(name: str) -> Package:
-    """The package that `name` means: a folder if it looks like a path, a distribution, a module, or a folder.
+def find_package(name: str) -> list[str]:
+    """The values of the entry points, "module" or "module:object", of the package that `name` means.
+
+    It is a folder if it looks like a path, else a distribution, a module, or a folder. What it is imported from goes to
+    the front of `sys.path`.
 
     Raises:
         UserError: there is none, or it declares no plugin.
     """
-    if name in (PROJECT, _BUILTINS):
-        return Package(name, (_BUILTINS,))
+    if name == PROJECT:
+        return ["evoagent.plugins.builtins"]
     path = Path(name).expanduser()
-    if "/" in name or name in (".", "..") or name.startswith("~"):
-        return _folder(path, name)
+    if not ("/" in name or name in (".", "..")):
+        with suppress(PackageNotFoundError, ValueError):
+            if entries := distribution(name).entry_points.select(group=PROJECT):
+                return sorted(entry.value for entry in entries)
+        sys.path.insert(0, str(Path.cwd()))
+        with suppress(ImportError, ValueError, AttributeError):
+            if importlib.util.find_spec(name) is not None:
+                return [name]
+        if not path.exists():
+            raise UserError(f"{name}: found no distribution with plugins, no module and no folder of this name")
+    return _in_folder(path, name)
+
+
+def imported(value: str) -> tuple[object | None, Finding]:
+    """The module or object that an entry point names, None if there is none, and how it imports."""
+    known, started = set(sys.modules), time.perf_counter()
     try:
-        entries = distribution(name).entry_points.select(group=PROJECT)
-        if entries:
-            return Package(name, tuple(sorted(entry.value for entry in entries)))
-    except (PackageNotFoundError, ValueError):
-        pass
-    if _is_module(name):
-        return Package(name, (name,))
-    if path.exists():
-        return _folder(path, name)
-    with_plugins = {
-        dist.name
-        for dist in distributions()
-        if dist.name and any(entry.group == PROJECT for entry in dist.entry_points)
-    }
-    raise UserError(
-        f"{name}: found no distribution with plugins, no module and no folder of this name{closest(name, with_plugins)}"
-    )
+        with stdout_to_stderr():
+            plugin: object = EntryPoint(value, value, PROJECT).load()
+    except (Exception, SystemExit) as error:
+        return None, Finding("imports", value, "error", f"does not import: {explain(error)}")
+    seconds = time.perf_counter() - started
+    if heavy := sorted({name.partition(".")[0] for name in set(sys.modules) - known} & {*HEAVY.split()}):
+        text = f"importing it imports {', '.join(heavy)}, for which every listing waits: import inside functions"
+        return plugin, Finding("imports", value, "error", text)
+    if seconds > IMPORT_S:
+        text = f"importing it takes {seconds:.1f} s, for which every listing waits"
+        return plugin, Finding("imports", value, "note", text)
+    return plugin, Finding("imports", value)
 
 
-def load_plugin(value: str) -> object:
-    """The module or object that an entry point names."""
-    return EntryPoint(value, value, PROJECT).load()
-
-
-def _is_module(name: str) -> bool:
-    sys.path.insert(0, "")
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False
-    finally:
-        sys.path.remove("")
-
-
-def _folder(path: Path, name: str) -> Package:
+def _in_folder(path: Path, name: str) -> list[str]:
+    root = path.resolve()
     if path.is_file() and path.suffix == ".py":
-        return Package(name, (path.stem,), (str(path.parent.resolve()),))
+        sys.path.insert(0, str(root.parent))
+        return [path.stem]
     if not path.is_dir():
         raise UserError(f"{name}: found {'a file' if path.exists() else 'nothing'}, expected the folder of a package")
-    root = path.resolve()
-    project = root / "pyproject.toml"
-    if project.is_file():
-        return _project(project, name)
-    if (root / "__init__.py").is_file():
-        return Package(name, (root.name,), (str(root.parent),))
-    raise UserError(f"{name}: holds neither a pyproject.toml nor an __init__.py; expected the folder of a package")
+    if (root / "pyproject.toml").is_file():
+        sys.path[:0] = [str(root / "src"), str(root)]
+        return _declared(root / "pyproject.toml")
+    if not (root / "__init__.py").is_file():
+        raise UserError(f"{name}: holds neither a pyproject.toml nor an __init__.py; expected the folder of a package")
+    sys.path.insert(0, str(root.parent))
+    return [root.name]
 
 
-def _project(project: Path, name: str) -> Package:
+def _declared(project: Path) -> list[str]:
     try:
         content = tomllib.loads(project.read_text(encoding="utf-8"))
         entries = content.get("project", {}).get("entry-points", {}).get(PROJECT, {})
-        values = tuple(sorted(str(value) for value in entries.values()))
+        values = sorted(str(value) for value in entries.values())
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{project}: cannot be read: {error}") from error
     if not values:
-        raise UserError(
-            f'{project}: declares no plugin; expected [project.entry-points.{PROJECT}] with a line NAME = "MODULE"'
-        )
-    root = project.parent
-    folders = [folder for folder in (root / "src", root) if folder.is_dir()]
-    return Package(name, values, tuple(map(str, folders)))
+        expected = f'[project.entry-points.{PROJECT}] with a line NAME = "MODULE"'
+        raise UserError(f"{project}: declares no plugin; expected {expected}")
+    return values
