@@ -17,7 +17,6 @@ from evoagent import EngineSpec, OperatorSpec, ScorerSpec, SelectorSpec, hookimp
 from evoagent.cli.init import init, write_project
 from evoagent.cli.validate import validate
 from evoagent.config.identity import decisions, fingerprint
-from evoagent.config.messages import explain
 from evoagent.config.model import NO_ROLES, ROLES, Strict
 from evoagent.config.resources import configs_dir
 from evoagent.errors import ConfigError, UserError
@@ -552,6 +551,6 @@ def test_a_module_beside_the_configuration_is_found(tmp_path: Path) -> None:
 def test_a_key_where_the_name_of_its_variable_belongs_is_not_shown(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         OpenAIOptions(api_key_env=name)
-    [problem] = explain(caught.value, OpenAIOptions)
+    [problem] = problems_of(caught.value, OpenAIOptions)
     assert "expected the name of an environment variable in capitals" in str(problem)
     assert name not in str(problem)

@@ -205,9 +205,9 @@ def clustered(count: int) -> NDArray[np.float32]:
 async def test_the_index_finds_what_comparing_all_does(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = clustered(12_000)
     vectors = neighbours.Vectors(matrix.shape, matrix.__getitem__)
-    exact = neighbours.pool(vectors)
+    exact = neighbours.searcher(vectors)
     monkeypatch.setattr(neighbours, "EXACT", 10_000)
-    index, again = neighbours.pool(vectors), neighbours.pool(vectors)
+    index, again = neighbours.searcher(vectors), neighbours.searcher(vectors)
     assert [type(each) for each in (exact, index)] == [neighbours.Exact, neighbours.Index]
     own = Pairs(np.arange(2000), np.arange(2000))
     for each in (exact, index, again):

@@ -49,7 +49,7 @@ class Problem:
         return f"{self.key}: {self.message}" if self.location else self.message
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """One problem for each thing that `error` holds against the input of `model`."""
     return [Problem(tuple(item["loc"]), _message(item, model)) for item in error.errors(include_url=False)]
 

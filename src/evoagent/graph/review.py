@@ -14,7 +14,7 @@ from typing import Any, Literal
 from langgraph.types import interrupt
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from evoagent.config.messages import explain
+from evoagent.config.messages import problems_of
 from evoagent.config.model import Strict
 from evoagent.errors import UserError
 from evoagent.graph.context import EvolutionContext
@@ -152,7 +152,7 @@ def _parse(answer: Any, ids: Set[str]) -> tuple[dict[str, Decision], list[str]]:
     try:
         found = _DECISIONS.validate_python(dict(answer))
     except ValidationError as error:
-        problems += [str(problem) for problem in explain(error, Decision)]
+        problems += [str(problem) for problem in problems_of(error, Decision)]
     more = len(problems) - PROBLEMS
     return found, problems[:PROBLEMS] + ([f"… and {more} more"] if more > 0 else [])
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, overload
 import pluggy
 from pydantic import BaseModel, ValidationError
 
-from evoagent.config.messages import Problem, closest, explain
+from evoagent.config.messages import Problem, closest, problems_of
 from evoagent.config.model import PluginUse
 from evoagent.errors import ConfigError, PluginError
 from evoagent.events import Event
@@ -32,7 +32,7 @@ from evoagent.plugins.discovery import (
     is_disabled,
     modules_of,
 )
-from evoagent.plugins.made import lacking
+from evoagent.plugins.factories import lacking
 from evoagent.plugins.observers import OBSERVER_SECONDS, OBSERVERS, tell
 from evoagent.plugins.specs import (
     EngineSpec,
@@ -351,6 +351,6 @@ class PluginManager:
                 try:
                     return spec.config.model_validate(dict(params)), []
                 except ValidationError as error:
-                    return None, explain(error, spec.config)
+                    return None, problems_of(error, spec.config)
         except PluginFault as fault:  # of its own validator
             return None, [Problem((), f"its parameters cannot be checked: {fault}")]

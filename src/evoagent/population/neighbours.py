@@ -32,22 +32,22 @@ class Neighbours(NamedTuple):
     row: NDArray[np.intp]
 
 
-class Pool(Protocol):
+class Searcher(Protocol):
     """Rows of some vectors, among which neighbours are looked for."""
 
     def add(self, rows: NDArray[np.intp]) -> None:
         """Take more rows in; each once."""
 
     def search(self, queries: NDArray[np.float32], barred: Pairs) -> Neighbours:
-        """The nearest row of the pool to each of `queries`, shape (n, dimensions).
+        """The nearest known row to each of `queries`, shape (n, dimensions).
 
         Args:
             barred: for each query, the rows that do not count.
         """
 
 
-def pool(vectors: Vectors) -> Pool:
-    """An empty pool for rows of `vectors`: exact up to `EXACT` of them."""
+def searcher(vectors: Vectors) -> Searcher:
+    """A searcher that knows no row yet, for rows of `vectors`: exact up to `EXACT` of them."""
     return Exact(vectors) if len(vectors) <= EXACT else Index(vectors)
 
 

@@ -14,7 +14,7 @@ from evoagent.config.model import Strict
 from evoagent.models.roles import Models
 from evoagent.population.base import Population, Vectors
 from evoagent.population.lineage import ancestors
-from evoagent.population.neighbours import QUERIES, Neighbours, pool
+from evoagent.population.neighbours import QUERIES, Neighbours, searcher
 from evoagent.population.ragged import Ragged
 from evoagent.population.ranking import ranked
 from evoagent.records import KEEP, Verdict
@@ -70,7 +70,7 @@ def _greedy(vectors: Vectors, known: int, order: NDArray[np.intp], lines: Ragged
 
     Candidates are the rows of `vectors` from `known` on, and come in `order`.
     """
-    kept = pool(vectors)
+    kept = searcher(vectors)
     kept.add(np.arange(known))
     found = Neighbours(np.empty(len(order), dtype=np.float32), np.full(len(order), -1, dtype=np.intp))
     for start in range(0, len(order), QUERIES):

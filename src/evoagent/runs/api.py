@@ -23,7 +23,7 @@ from evoagent.runs.listening import Listener
 from evoagent.runs.loops import in_thread, wait_for
 from evoagent.runs.opening import open_run
 from evoagent.runs.preparing import SEEDS, Config, Prepared, prepare
-from evoagent.runs.rows import Rows, StrPath, passing_file
+from evoagent.runs.rows import RowsOrPath, StrPath, passing_file
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,7 +55,7 @@ class Run:
 def run(
     config: Config,
     *,
-    seeds: Rows | None = None,
+    seeds: RowsOrPath | None = None,
     out: StrPath | None = None,
     model: StrPath | None = None,
     limit: int | None = None,
@@ -107,7 +107,7 @@ def run(
 async def arun(
     config: Config,
     *,
-    seeds: Rows | None = None,
+    seeds: RowsOrPath | None = None,
     out: StrPath | None = None,
     model: StrPath | None = None,
     limit: int | None = None,

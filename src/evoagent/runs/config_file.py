@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from evoagent.config.messages import Location, Problem, closest, explain
+from evoagent.config.messages import Location, Problem, closest, problems_of
 from evoagent.config.model import ROLES, PluginUse, RunConfig, Use, resolve_path
 from evoagent.config.overrides import Applied, Overrides, apply
 from evoagent.config.resources import configs_dir
@@ -142,7 +142,7 @@ def validated(data: Any) -> tuple[RunConfig | None, list[Problem]]:
     try:
         return RunConfig.model_validate(data), []
     except ValidationError as error:
-        return None, explain(error, RunConfig)
+        return None, problems_of(error, RunConfig)
 
 
 def _located(problems: list[Problem], document: Document, applied: Applied, label: str, option: str) -> list[str]:

@@ -15,7 +15,7 @@ from evoagent.config.overrides import Overrides, apply
 from evoagent.errors import ConfigError, UserError
 from evoagent.plugins.manager import PluginManager
 from evoagent.runs.config_file import load_config, plugin_problems, validated
-from evoagent.runs.rows import Rows, StrPath, dump_rows, is_path
+from evoagent.runs.rows import RowsOrPath, StrPath, dump_rows, is_path
 
 SEEDS = "seeds.jsonl"
 """The file of a run directory that holds seeds which were given in memory."""
@@ -42,7 +42,7 @@ class Prepared:
 def prepare(
     config: Config,
     *,
-    seeds: Rows | None = None,
+    seeds: RowsOrPath | None = None,
     out: StrPath | None = None,
     model: StrPath | None = None,
     limit: int | None = None,

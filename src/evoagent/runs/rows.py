@@ -16,11 +16,11 @@ from evoagent.errors import DataError
 from evoagent.failures import is_storable
 
 StrPath = str | PathLike[str]
-Rows = StrPath | Iterable[Mapping[str, Any]]
+RowsOrPath = StrPath | Iterable[Mapping[str, Any]]
 """A file of rows, or the rows themselves, in any of the forms that files have."""
 
 
-def is_path(rows: Rows | None) -> TypeIs[StrPath]:
+def is_path(rows: RowsOrPath | None) -> TypeIs[StrPath]:
     """Whether `rows` names a file."""
     return isinstance(rows, (str, PathLike))
 

@@ -22,7 +22,7 @@ from evoagent.models.requests import can_answer
 from evoagent.plugins.manager import PluginManager
 from evoagent.runs.listening import Listener
 from evoagent.runs.loops import in_thread, wait_for
-from evoagent.runs.rows import Rows, StrPath, dump_rows, is_path, passing_file
+from evoagent.runs.rows import RowsOrPath, StrPath, dump_rows, is_path, passing_file
 from evoagent.runs.scoring import Scored, score_file
 
 MODEL = "smollm2-135m-instruct"
@@ -45,16 +45,16 @@ class Options(TypedDict, total=False):
 
 @overload
 def score(
-    data: Rows, scorers: Sequence[Use], *, out: None = None, **options: Unpack[Options]
+    data: RowsOrPath, scorers: Sequence[Use], *, out: None = None, **options: Unpack[Options]
 ) -> list[dict[str, Any]]: ...
 
 
 @overload
-def score(data: Rows, scorers: Sequence[Use], *, out: StrPath, **options: Unpack[Options]) -> Scored: ...
+def score(data: RowsOrPath, scorers: Sequence[Use], *, out: StrPath, **options: Unpack[Options]) -> Scored: ...
 
 
 def score(
-    data: Rows,
+    data: RowsOrPath,
     scorers: Sequence[Use],
     *,
     model: str = MODEL,
@@ -91,16 +91,16 @@ def score(
 
 @overload
 async def ascore(
-    data: Rows, scorers: Sequence[Use], *, out: None = None, **options: Unpack[Options]
+    data: RowsOrPath, scorers: Sequence[Use], *, out: None = None, **options: Unpack[Options]
 ) -> list[dict[str, Any]]: ...
 
 
 @overload
-async def ascore(data: Rows, scorers: Sequence[Use], *, out: StrPath, **options: Unpack[Options]) -> Scored: ...
+async def ascore(data: RowsOrPath, scorers: Sequence[Use], *, out: StrPath, **options: Unpack[Options]) -> Scored: ...
 
 
 async def ascore(
-    data: Rows,
+    data: RowsOrPath,
     scorers: Sequence[Use],
     *,
     model: str = MODEL,
@@ -115,7 +115,7 @@ async def ascore(
 
 
 async def _score(
-    data: Rows, scorers: Sequence[Use], out: StrPath | None, **options: Unpack[Options]
+    data: RowsOrPath, scorers: Sequence[Use], out: StrPath | None, **options: Unpack[Options]
 ) -> list[dict[str, Any]] | Scored:
     if out is None:
         lines: list[str] = []
@@ -127,7 +127,7 @@ async def _score(
         return replace(await score_lines(data, scorers, file.write, log=log, **options), path=path)
 
 
-def _output(out: StrPath, data: Rows) -> Path:
+def _output(out: StrPath, data: RowsOrPath) -> Path:
     path = Path(expanduser(out))
     if path.is_dir():
         raise UserError(f"out: {path}: found a folder, expected the name of a file")
@@ -136,7 +136,7 @@ def _output(out: StrPath, data: Rows) -> Path:
 
 
 async def score_lines(
-    data: Rows,
+    data: RowsOrPath,
     scorers: Sequence[Use],
     write: Callable[[str], object],
     *,
@@ -157,7 +157,7 @@ async def score_lines(
 
 
 @contextmanager
-def _file(data: Rows) -> Iterator[Path]:
+def _file(data: RowsOrPath) -> Iterator[Path]:
     if is_path(data):
         yield Path(expanduser(data))
     else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evoagent.models.roles import Models
 from evoagent.population.base import Population, Vectors
 from evoagent.population.lineage import ancestors
-from evoagent.population.neighbours import QUERIES, Neighbours, pool
+from evoagent.population.neighbours import QUERIES, Neighbours, searcher
 from evoagent.population.ragged import Pairs, Ragged
 from evoagent.records import Score
 from evoagent.scorers.base import PopulationScorer
@@ -39,7 +39,7 @@ def _nearest(vectors: Vectors, first: int, lines: Ragged[np.intp]) -> Neighbours
     """The nearest neighbours of the rows from `first` on."""
     sound = np.ones(len(vectors), dtype=np.bool_)
     sound[list(vectors.failed)] = False
-    others = pool(vectors)
+    others = searcher(vectors)
     others.add(np.flatnonzero(sound))
     blocks = [np.arange(start, min(start + QUERIES, len(vectors))) for start in range(first, len(vectors), QUERIES)]
     found = [others.search(vectors[rows], _with_itself(rows, lines.pairs(rows - first))) for rows in blocks]
