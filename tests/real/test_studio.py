@@ -26,6 +26,11 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"seeds.limit": 4, "stop.rounds": 1, "evolver.samples": 1}
+SCRIPTED = SMALL | {  # where it is the server that is tested, and not what a model says
+    "models.evolver": {"engine": "scripted", "model": "toy", "sampling": {"temperature": 0.7}},
+    "models.embedder": {"engine": "scripted", "model": "toy"},
+    "eliminator.rules": ["extracted", "unchanged"],
+}
 
 
 @dataclass
@@ -223,7 +228,7 @@ def test_a_reviewed_run(ask: Callable[..., Any]) -> None:
 
 
 def test_stopped_before_the_eliminator_from_outside(ask: Callable[..., Any], server: Server) -> None:
-    thread, state = ask(SMALL, interrupt_before=["eliminator"])
+    thread, state = ask(SCRIPTED, interrupt_before=["eliminator"])
     assert state["next"] == ["eliminator"]
     with closing(sqlite3.connect(Path(state["values"]["directory"]) / "ledger.db")) as ledger:
         (first,) = ledger.execute(
@@ -246,10 +251,10 @@ def test_wrong_input_is_explained(server: Server) -> None:
 
 
 def test_another_threshold_in_the_same_thread_asks_no_model(ask: Callable[..., Any]) -> None:
-    thread, first = ask(SMALL)
+    thread, first = ask(SCRIPTED)
     assert first["values"]["summary"]["requests"]["sent"] > 0
     best = {"eliminator.selector": {"top": {"by": "ic_ifd", "count": 1}}}
-    _, second = ask(SMALL | best, thread=thread)
+    _, second = ask(SCRIPTED | best, thread=thread)
     assert second["values"]["directory"] == first["values"]["directory"]
     assert (second["values"]["survivors"], second["values"]["candidates"]) == (1, 4)
     assert second["values"]["summary"]["requests"]["sent"] == 0
@@ -257,7 +262,7 @@ def test_another_threshold_in_the_same_thread_asks_no_model(ask: Callable[..., A
 
 def test_a_run_outlives_its_server(ask: Callable[..., Any], server: Server) -> None:
     before: Any
-    thread, before = ask(SMALL, interrupt_before=["eliminator"])
+    thread, before = ask(SCRIPTED, interrupt_before=["eliminator"])
     server.restart()
     after: Any = ask(thread=thread, input=None)[1]
     assert before["next"] == ["eliminator"]
