@@ -17,8 +17,8 @@ from evoagent import EngineSpec, OperatorSpec, ScorerSpec, SelectorSpec, hookimp
 from evoagent.cli.init import init, write_project
 from evoagent.cli.validate import validate
 from evoagent.config.identity import decisions, fingerprint
-from evoagent.config.messages import problems_of
 from evoagent.config.model import NO_ROLES, ROLES, Strict
+from evoagent.config.problems import problems_of
 from evoagent.config.resources import configs_dir
 from evoagent.errors import ConfigError, UserError
 from evoagent.models.engines.openai import OpenAIOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from evoagent.config.model import SeedsConfig
-from evoagent.datasets.exporters import EXPORTERS, export
+from evoagent.datasets import exporters
 from evoagent.datasets.seeds import read_seeds
 from evoagent.errors import DataError
-from evoagent.plugins.specs import ExporterSpec
+from evoagent.plugins.manager import PluginManager
+
+FORMATS = ("alpaca", "sharegpt", "messages", "parquet")
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "instruction": "Sum up.", "input": "Long.", "output": "Short.", "round": 1, "scores": {"ifd": 0.5}},
@@ -29,6 +32,10 @@ WANTED = {
 }
 
 
+def export(rows: Iterable[dict[str, Any]], format: str, out: Path) -> int:
+    return exporters.export(rows, format, out, getattr(exporters, f"to_{format}"))
+
+
 @pytest.mark.parametrize("format", WANTED)
 def test_rows_in_the_form_of_the_trainer(tmp_path: Path, format: str) -> None:
     out = tmp_path / "new" / "data.jsonl"
@@ -39,7 +46,7 @@ def test_rows_in_the_form_of_the_trainer(tmp_path: Path, format: str) -> None:
     assert sorted(path.name for path in out.parent.iterdir()) == ["data.jsonl", "dataset_info.json"]
 
 
-@pytest.mark.parametrize("format", EXPORTERS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_what_is_exported_can_be_read_as_seeds(tmp_path: Path, format: str) -> None:
     name = "data.parquet" if format == "parquet" else "data.jsonl"
     export(ROWS, format, tmp_path / name)
@@ -61,7 +68,7 @@ def test_a_json_file_is_an_array(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data.json").read_text(encoding="utf-8"))[0] == WANTED["alpaca"]
 
 
-@pytest.mark.parametrize("format", EXPORTERS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_the_description_fits_the_file(tmp_path: Path, format: str) -> None:
     """Reads the file with nothing but its description, in the way that LLaMA-Factory documents it."""
     out = tmp_path / ("data.parquet" if format == "parquet" else "data.jsonl")
@@ -103,16 +110,14 @@ def test_a_broken_description_is_not_overwritten(tmp_path: Path, content: str) -
 
 def test_a_form_of_ones_own(tmp_path: Path) -> None:
     out = tmp_path / "data.jsonl"
-    export(ROWS, "shout", out, convert=lambda row: {"text": row["instruction"].upper()})
+    exporters.export(ROWS, "shout", out, lambda row: {"text": row["instruction"].upper()})
     assert out.read_text(encoding="utf-8").splitlines()[0] == '{"text": "SUM UP."}'
     assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
 
 
 def test_wrong_requests(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="the format `alpacca` is not known; expected one of alpaca, sharegpt, messages"
-    ):
-        export(ROWS, "alpacca", tmp_path / "data.jsonl")
+    with pytest.raises(DataError, match=r"the format `mute` leaves out every row$"):
+        exporters.export(ROWS, "mute", tmp_path / "data.jsonl", lambda row: None)
     with pytest.raises(DataError, match="is a folder; expected the name of a file"):
         export(ROWS, "alpaca", tmp_path)
     with pytest.raises(DataError, match="there are no rows to export"):
@@ -120,6 +125,7 @@ def test_wrong_requests(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_exporters_are_fit_for_a_spec() -> None:
-    for name, factory in EXPORTERS.items():
-        assert ExporterSpec(name=name, factory=factory).factory()(ROWS[0])
+def test_the_exporters_come_as_plugins() -> None:
+    manager = PluginManager().load()
+    for name in FORMATS:
+        assert manager.create(manager.get("exporter", name), {})(ROWS[0])

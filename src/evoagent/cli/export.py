@@ -15,7 +15,8 @@ def export(
     format: Annotated[
         str,
         typer.Option(
-            help="alpaca, sharegpt, messages, parquet, or one that a plugin brings.", envvar="EVOAGENT_FORMAT"
+            help="alpaca, sharegpt, messages, parquet, preference, or one that a plugin brings.",
+            envvar="EVOAGENT_FORMAT",
         ),
     ] = "alpaca",
     out: Annotated[

@@ -1,4 +1,4 @@
-"""The end of the process, in spite of a plugin's thread that has none."""
+"""Ends the process although a plugin's thread does not: Python itself would wait for it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show a plugin: where it comes from, what it needs, and its parameters with types and defaults."""
-    from evoagent.cli.describing import find_plugins, plugin_text
+    from evoagent.cli.plugins_show import find_plugins, plugin_text
 
     found = find_plugins(_manager(config), name)
     if json:
@@ -130,6 +130,6 @@ def check(
 
     Ends with 0 if all is well, 1 if a check failed, 2 if there is no such package.
     """
-    from evoagent.cli.checking import check_command
+    from evoagent.cli.plugins_check import check_command
 
     check_command(package, set or [], model, timeout, as_json=json)

@@ -54,7 +54,7 @@ def run(
 
     Stop it with Ctrl-C; the same command goes on where it was.
     """
-    from evoagent.cli.running import execute, plan
+    from evoagent.cli.execution import execute, plan
     from evoagent.runs.preparing import prepare
 
     prepared = prepare(

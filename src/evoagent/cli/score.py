@@ -33,6 +33,6 @@ def score(
 
     With --out, answers are kept in FILE.ledger.db, so an interrupted scoring goes on where it was.
     """
-    from evoagent.cli.scoring import score_command
+    from evoagent.cli.score_data import score_command
 
     score_command(data, scorer, model, engine, dtype, embedder, out, as_json=json)

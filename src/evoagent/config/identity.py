@@ -11,10 +11,11 @@ from evoagent.config.model import RunConfig
 
 
 def fingerprint(config: RunConfig) -> str:
-    """What makes a directory "the same run": a run resumes only under an equal fingerprint.
+    """What a run directory is tied to: another fingerprint is refused in it.
 
-    What is taken out may change without making it another run: every answer in the request log stays
-    valid, and decisions are taken anew from it.
+    Whether its last run goes on, or a new one begins over the same log, is decided by `decisions`. What is taken out
+    may change without making it another run: every answer in the request log stays valid, and decisions are taken
+    anew from it.
     """
     content = config.model_dump(mode="json")
     if config.seeds.form == "instructions":  # the only form once: directories of that time stay what they are

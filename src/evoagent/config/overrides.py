@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evoagent.config.messages import Location, Problem, closest, shown
+from evoagent.config.problems import Location, Problem, closest, shown
 from evoagent.config.yaml_text import YamlError, parse
 
 Overrides = Sequence[str] | Mapping[str, Any]

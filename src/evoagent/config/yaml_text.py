@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from evoagent.config.messages import Location
+from evoagent.config.problems import Location
 
 MAX_CHARACTERS = 262_144
 MAX_NODES = 20_000

@@ -63,36 +63,9 @@ def _rank(response: Mapping[str, Any]) -> float:
     return -math.inf if response["rank"] is None else float(response["rank"])
 
 
-def alpaca() -> Exporter:
-    """Factory of the exporter `alpaca`."""
-    return to_alpaca
-
-
-def sharegpt() -> Exporter:
-    """Factory of the exporter `sharegpt`."""
-    return to_sharegpt
-
-
-def messages() -> Exporter:
-    """Factory of the exporter `messages`."""
-    return to_messages
-
-
-def preference() -> Exporter:
-    """Factory of the exporter `preference`."""
-    return to_preference
-
-
-def parquet() -> Exporter:
-    """Factory of the exporter `parquet`."""
-    return to_parquet
-
-
-EXPORTERS: Mapping[str, Callable[[], Exporter]] = {
-    "alpaca": alpaca,
-    "sharegpt": sharegpt,
-    "messages": messages,
-    "parquet": parquet,
+_ADVICE = {
+    "preference": ", since none has a response that ranks lower than its own: set critic.responses above 1, and "
+    "critic.response_selector to one that ranks them"
 }
 
 INFO = "dataset_info.json"
@@ -126,7 +99,7 @@ _DESCRIPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None = None) -> int:
+def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter) -> int:
     """Writes rows of a dataset (see `write_dataset`) to the file `out` as training data; returns how many were written.
 
     A `.json` file becomes an array, every other an object a line, `parquet` a Parquet file. For the formats
@@ -134,16 +107,13 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
     the other entries there stay.
 
     Args:
-        convert: the function of the format; left out, that of `EXPORTERS`.
+        format: its name; `parquet` alone is written as Parquet.
+        convert: makes a training row of a row of the dataset, or None to leave it out.
 
     Raises:
-        DataError: an unknown format, no rows, `out` is a folder, or a `dataset_info.json` that is not ours to repair.
+        DataError: no rows, `out` is a folder, or a `dataset_info.json` that is not ours to repair.
         EvoAgentError: a file cannot be written. Nothing is changed in either case.
     """
-    if convert is None:
-        if format not in EXPORTERS:
-            raise DataError(f"the format `{format}` is not known; expected one of {', '.join(EXPORTERS)}")
-        convert = EXPORTERS[format]()
     if out.is_dir():
         raise DataError(f"{out}: is a folder; expected the name of a file")
     if out.name == INFO:
@@ -170,10 +140,7 @@ def export(rows: Iterable[Row], format: str, out: Path, convert: Exporter | None
             text = json.dumps(info, ensure_ascii=False, indent=2)
             description[0].write_text(text + "\n", encoding="utf-8", newline="\n")
         if not written.total():
-            raise DataError(
-                f"{out}: no row has a response that ranks lower than its own: set critic.responses above 1, and "
-                "critic.response_selector to one that ranks them"
-            )
+            raise DataError(f"{out}: the format `{format}` leaves out every row{_ADVICE.get(format, '')}")
     return written.total()
 
 

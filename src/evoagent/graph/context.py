@@ -28,9 +28,9 @@ SEEDS_FOR_RULES = 2000  # what a rule may learn from: enough for any of them, an
 
 @dataclass(slots=True)
 class EvolutionContext:
-    """Everything that nodes work with: stores, models and plugins. One a process, never checkpointed.
+    """Everything that nodes work with: stores, models and plugins. One for each opened run, never checkpointed.
 
-    A node begins with `enter`, which makes the stage that the state names the current one.
+    A node that works on a round begins with `enter`, which makes the stage that the state names the current one.
     """
 
     config: RunConfig

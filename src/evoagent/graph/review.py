@@ -14,8 +14,8 @@ from typing import Any, Literal
 from langgraph.types import interrupt
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from evoagent.config.messages import problems_of
 from evoagent.config.model import Strict
+from evoagent.config.problems import problems_of
 from evoagent.errors import UserError
 from evoagent.graph.context import EvolutionContext
 from evoagent.ledger.rows import NewCandidate, StoredCandidate

@@ -1,4 +1,4 @@
-"""Candidates, scores_of, verdicts and responses put together from their rows, inside a transaction."""
+"""Candidates put together from several tables, and scores, responses and verdicts by candidate."""
 
 from __future__ import annotations
 

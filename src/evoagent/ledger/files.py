@@ -7,16 +7,19 @@ from pathlib import Path
 from evoagent.errors import UserError
 
 LEDGER = "ledger.db"
-
-
 EVENTS = "events.jsonl"
+CONFIG = "config.yaml"
+SEEDS = "seeds.jsonl"  # a copy of those that were given in memory
+LOCK = ".lock"
+DATASET = "dataset"  # a folder
+TRAIN_JSONL, TRAIN_PARQUET, CARD = "train.jsonl", "train.parquet", "README.md"
 
 
 def own_files(directory: Path) -> list[Path]:
     """What a run writes, and goes on from."""
     ledger = [LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"]
-    dataset = [f"dataset/{name}" for name in ("train.jsonl", "train.parquet", "README.md")]
-    names = (*ledger, EVENTS, "config.yaml", "seeds.jsonl", ".lock", *dataset)
+    dataset = [f"{DATASET}/{name}" for name in (TRAIN_JSONL, TRAIN_PARQUET, CARD)]
+    names = (*ledger, EVENTS, CONFIG, SEEDS, LOCK, *dataset)
     return [*(directory / name for name in names), *directory.glob("vectors-*.bin")]
 
 

@@ -160,3 +160,12 @@ class Results:
             verdicts = verdicts_of(connection, run_id, [row["id"] for row in rows])
             stored = assemble(connection, run_id, rows)
         return [(item, verdicts.get(item.candidate.id)) for item in stored]
+
+    def ids_beginning_with(self, run_id: str, prefix: str) -> list[str]:
+        """Identifiers of candidates and seeds that begin with `prefix`; of many, a few."""
+        found: list[str] = []
+        with self._database.transaction() as connection:
+            for table in (schema.candidates, schema.instructions):
+                query = select(table.c.id).where(table.c.run_id == run_id, table.c.id.startswith(prefix)).limit(3)
+                found += [id for id in connection.scalars(query) if id not in found]
+        return found

@@ -1,7 +1,7 @@
 """The dispatcher: everything between a plugin's `await models.evolver.generate(...)` and the engine.
 
 A request goes through four stations: its key is computed; an equal request in flight is joined; the request log is
-asked; what is left waits in a lane until the engine takes it, together with whatever else is waiting. Answers go to
+asked; what is left waits in a `Line` until the engine takes it, together with whatever else is waiting. Answers go to
 the log in batched transactions and to the waiting coroutine at once.
 
 Engines start when the first request reaches them: a run that is answered from the log loads no model.
@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, overload
 
-from evoagent.config.messages import closest
+from evoagent.config.problems import closest
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, RequestError, TransientError, UserError
 from evoagent.failures import explain
 from evoagent.ledger.database import Database

@@ -278,19 +278,17 @@ def _openai_verbs(options: Any) -> frozenset[str]:
 @hookimpl
 def evoagent_exporters() -> Iterator[ExporterSpec]:
     """The training formats."""
-    formats = (
-        ("alpaca", "instruction, input, output", ".jsonl"),
-        ("sharegpt", "conversations of a human and a gpt turn", ".jsonl"),
-        ("messages", "messages of a user and an assistant turn", ".jsonl"),
-        ("parquet", "every column, in a Parquet file", ".parquet"),
+    formats: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("alpaca", "instruction, input, output", {}),
+        ("sharegpt", "conversations of a human and a gpt turn", {}),
+        ("messages", "messages of a user and an assistant turn", {}),
+        ("parquet", "every column, in a Parquet file", {"suffix": ".parquet"}),
+        ("preference", "prompt, chosen and rejected, where there were several responses", {"responses": True}),
     )
-    yield ExporterSpec(
-        name="preference",
-        factory=lazy("evoagent.datasets.exporters:preference"),
-        summary="prompt, chosen and rejected, where there were several responses",
-        responses=True,
-    )
-    for name, summary, suffix in formats:
-        yield ExporterSpec(
-            name=name, factory=lazy(f"evoagent.datasets.exporters:{name}"), summary=summary, suffix=suffix
-        )
+    for name, summary, more in formats:
+        convert = lazy(f"evoagent.datasets.exporters:to_{name}")
+        yield ExporterSpec(name=name, factory=partial(_itself, convert), summary=summary, **more)
+
+
+def _itself(convert: lazy) -> lazy:
+    return convert

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self, overload
 import pluggy
 from pydantic import BaseModel, ValidationError
 
-from evoagent.config.messages import Problem, closest, problems_of
 from evoagent.config.model import PluginUse
+from evoagent.config.problems import Problem, closest, problems_of
 from evoagent.errors import ConfigError, PluginError
 from evoagent.events import Event
 from evoagent.failures import PluginFault, one_line

@@ -1,4 +1,4 @@
-"""Figures of a whole dataset, from whoever sees whole populations."""
+"""`Measuring`: the base of selectors and population scorers, whose `measure` gives figures of all survivors so far."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from evoagent.datasets.exporters import Exporter, Row, export
 from evoagent.errors import PluginError, UserError
 from evoagent.failures import explain
 from evoagent.ledger.database import Database, OldLedgerError
-from evoagent.ledger.files import LEDGER, check_output, require_run
+from evoagent.ledger.files import DATASET, LEDGER, check_output, require_run
 from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
 from evoagent.plugins.discovery import stdout_to_stderr
@@ -51,7 +51,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> tuple[Path, in
     manager = PluginManager().load()
     spec = manager.get("exporter", format)
     convert = _named(manager.create(spec, {}), format, manager.label(spec), spec.responses)
-    target = out if out is not None else directory / "dataset" / f"{format}{spec.suffix}"
+    target = out if out is not None else directory / DATASET / f"{format}{spec.suffix}"
     check_output(target)
     with reading(directory) as (store, record):
         rows = store.results.dataset(record.id, record.last_stage, responses=spec.responses)

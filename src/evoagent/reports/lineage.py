@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from evoagent.config.model import ONLY_STAGE
 from evoagent.errors import UserError
-from evoagent.ledger import schema
 from evoagent.ledger.rows import RunRecord, StoredCandidate
 from evoagent.ledger.store import Store
 from evoagent.records import Instruction, Verdict, join_prompt
@@ -70,11 +67,7 @@ def _identify(store: Store, record: RunRecord, directory: Path, id: str | None, 
     assert id is not None
     if not id.isalnum():
         raise UserError(f"{id!r}: expected an id of hexadecimal digits, as in the dataset's column `id`")
-    matches: list[str] = []
-    with store.database.transaction() as connection:
-        for table in (schema.candidates, schema.instructions):
-            query = select(table.c.id).where(table.c.run_id == record.id, table.c.id.startswith(id)).limit(3)
-            matches += [found for found in connection.scalars(query) if found not in matches]
+    matches = store.results.ids_beginning_with(record.id, id)
     if not matches:
         raise UserError(f"{id}: no row of {directory} has this id")
     if len(matches) > 1:

@@ -15,6 +15,7 @@ from evoagent.datasets.replacing import replacing
 from evoagent.datasets.seeds import SeedBatch, read_seeds
 from evoagent.errors import LedgerError, RequestError, UserError
 from evoagent.graph.context import EvolutionContext
+from evoagent.ledger.files import DATASET, SEEDS, TRAIN_JSONL
 from evoagent.models.engines.packed.threads import wait_passively
 from evoagent.plugins.returned import ERROR
 from evoagent.runs.directory import Resume
@@ -22,7 +23,7 @@ from evoagent.runs.driving import Reviewer, run_graph
 from evoagent.runs.listening import Listener
 from evoagent.runs.loops import in_thread, wait_for
 from evoagent.runs.opening import open_run
-from evoagent.runs.preparing import SEEDS, Config, Prepared, prepare
+from evoagent.runs.preparing import Config, Prepared, prepare
 from evoagent.runs.rows import RowsOrPath, StrPath, passing_file
 
 
@@ -43,7 +44,7 @@ class Run:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of the dataset, read from its file one by one; `data` as a mapping or None."""
         # Only a line feed ends a row: texts may hold what others take for the end of a line.
-        with (self.directory / "dataset" / "train.jsonl").open(encoding="utf-8", newline="\n") as file:
+        with (self.directory / DATASET / TRAIN_JSONL).open(encoding="utf-8", newline="\n") as file:
             for row in map(json.loads, file):
                 yield {**row, "data": None if row["data"] is None else json.loads(row["data"])}
 

@@ -15,6 +15,7 @@ from evoagent.config.model import EvolverConfig, RunConfig, SeedsConfig, dump_ya
 from evoagent.datasets.replacing import replacing
 from evoagent.datasets.seeds import SeedBatch
 from evoagent.errors import UserError
+from evoagent.ledger.files import CONFIG
 from evoagent.ledger.rows import RunRecord
 from evoagent.ledger.store import Store
 
@@ -84,7 +85,7 @@ def choose_run(
 
 
 def _write_config(directory: Path, config: RunConfig) -> None:
-    with replacing(directory / "config.yaml") as (partial,):
+    with replacing(directory / CONFIG) as (partial,):
         partial.write_text(dump_yaml(config), encoding="utf-8")
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from evoagent.config.messages import Location, Problem, closest, problems_of
 from evoagent.config.model import ROLES, PluginUse, RunConfig, Use, resolve_path
 from evoagent.config.overrides import Applied, Overrides, apply
+from evoagent.config.problems import Location, Problem, closest, problems_of
 from evoagent.config.resources import configs_dir
 from evoagent.config.yaml_text import MAX_CHARACTERS, Document, YamlError, parse
 from evoagent.errors import ConfigError, PluginError

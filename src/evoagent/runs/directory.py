@@ -1,4 +1,4 @@
-"""The run directory: whose it is, who is writing in it, and which of its runs to go on with."""
+"""Refuses a directory that is not a run's, and holds its lock. Which run in it goes on is decided in `choosing`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from evoagent.errors import UserError
-from evoagent.ledger.files import LEDGER, own_files
+from evoagent.ledger.files import DATASET, LEDGER, LOCK, own_files
 
 Resume = Literal["auto", "never", "always"]
 
@@ -24,12 +24,12 @@ def check_directory(directory: Path, resume: Resume) -> None:
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory}: found a file, expected a run directory, or a path where one can be made")
     has_run = (directory / LEDGER).exists()
-    if not has_run and directory.is_dir() and any(item.name != ".lock" for item in directory.iterdir()):
+    if not has_run and directory.is_dir() and any(item.name != LOCK for item in directory.iterdir()):
         raise UserError(f"{directory}: is not empty and holds no {LEDGER}, so it is no run; choose another --out")
-    for path in (*own_files(directory), directory / "dataset"):
+    for path in (*own_files(directory), directory / DATASET):
         if path.is_symlink():
             raise UserError(f"{path}: is a symbolic link, and a run writes through none")
-        if path.exists() and not (path.is_file() or path.name == "dataset"):
+        if path.exists() and not (path.is_file() or path.name == DATASET):
             raise UserError(f"{path}: found something that is no regular file, and a run writes into none")
     if has_run and resume == "never":
         raise UserError(f"{directory}: holds a run already; choose another --out, or --resume auto to go on with it")
@@ -47,7 +47,7 @@ def locked(directory: Path) -> Iterator[None]:
     created = not directory.exists()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"{directory}: cannot be written: {error.strerror}") from error
     try:
@@ -59,6 +59,6 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(handle)
         if created and not (directory / LEDGER).exists():
             # The run never came to be: leave nothing half-made.
-            (directory / ".lock").unlink(missing_ok=True)
+            (directory / LOCK).unlink(missing_ok=True)
             if not any(directory.iterdir()):
                 directory.rmdir()

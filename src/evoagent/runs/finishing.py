@@ -9,6 +9,7 @@ from typing import Any
 from evoagent import __version__
 from evoagent.datasets.writer import write_dataset
 from evoagent.graph.context import EvolutionContext
+from evoagent.ledger.files import DATASET
 from evoagent.plugins.manager import PluginManager
 from evoagent.reports.card import CardFacts, CorpusFact, ModelFact, render_card
 from evoagent.runs.opened import Opened
@@ -48,5 +49,5 @@ def finish(context: EvolutionContext, opened: Opened, summary: dict[str, Any], m
         version=__version__,
     )
     rows = context.store.results.dataset(record.id, record.last_stage)
-    write_dataset(context.directory / "dataset", rows, partial(render_card, card))
+    write_dataset(context.directory / DATASET, rows, partial(render_card, card))
     context.store.runs.end(record.id, summary["stop_reason"], summary)

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from evoagent.config.messages import closest
 from evoagent.config.model import ModelConfig, ModelsConfig
+from evoagent.config.problems import closest
 from evoagent.errors import ConfigError
 from evoagent.models.binding import RoleBinding
 from evoagent.models.engines.base import Engine

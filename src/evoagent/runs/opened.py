@@ -1,4 +1,4 @@
-"""A run directory that is ours, with what its configuration names."""
+"""`Opened`: what `opening` has got together before the graph can run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evoagent.runs.models import Model
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run directory that is ours, and what its configuration names, made."""
+    """The database of a locked run directory, the run to go on with, and what its configuration names, made."""
 
     database: Database
     run: ChosenRun

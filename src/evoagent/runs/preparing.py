@@ -13,11 +13,11 @@ from typing import Any
 from evoagent.config.model import RunConfig, resolve_path
 from evoagent.config.overrides import Overrides, apply
 from evoagent.errors import ConfigError, UserError
+from evoagent.ledger.files import SEEDS
 from evoagent.plugins.manager import PluginManager
 from evoagent.runs.config_file import load_config, plugin_problems, validated
 from evoagent.runs.rows import RowsOrPath, StrPath, dump_rows, is_path
 
-SEEDS = "seeds.jsonl"
 """The file of a run directory that holds seeds which were given in memory."""
 
 Config = StrPath | RunConfig | Mapping[str, Any]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from evoagent.config.messages import closest
+from evoagent.config.problems import closest
 from evoagent.errors import PluginError
 from evoagent.plugins.manager import PluginManager, PluginRecord
 from evoagent.plugins.parameters import Parameter, json_schema, parameters
