@@ -209,7 +209,6 @@ async def test_choices_are_those_of_the_library(
         choice = await Models(dispatcher).judge.choose(chat, choices)
         await dispatcher.flush()
     finally:
-        dispatcher.close()
         database.close()
     assert list(choice.probabilities) == list(choices)
     assert list(choice.probabilities.values()) == pytest.approx(expected, abs=1e-4)
