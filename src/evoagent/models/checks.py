@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -25,7 +25,6 @@ from evoagent.models.requests import (
     Result,
     Turns,
     Verb,
-    verb_of,
 )
 
 MAX_CHARACTERS = 4_000_000  # of a request: no model reads more
@@ -40,21 +39,22 @@ def check_request(request: Request) -> None:
     Raises:
         TypeError, ValueError: what is wrong with it.
     """
-    if isinstance(request, EmbedRequest):
-        _texts(text=request.text)
-    elif isinstance(request, LossRequest):
-        _texts(target=request.target, context=request.context, joiner=request.joiner)
-        if request.convention not in ("raw", "chat"):
-            raise ValueError(f"convention: found {shown(request.convention)}, expected 'raw' or 'chat'")
-        if request.messages and (request.convention != "chat" or request.context):
-            raise ValueError("messages: expected convention 'chat', and no context beside them")
-        _check_turns(request.messages)
-    elif isinstance(request, ChooseRequest):
-        _check_choose(request)
-    else:
-        _check_generate(request)
+    _REQUESTS[request.verb](request)
     if request.size > MAX_CHARACTERS:
         raise ValueError(f"a request of {request.size} characters, more than {MAX_CHARACTERS}")
+
+
+def _check_embed(request: EmbedRequest) -> None:
+    _texts(text=request.text)
+
+
+def _check_loss(request: LossRequest) -> None:
+    _texts(target=request.target, context=request.context, joiner=request.joiner)
+    if request.convention not in ("raw", "chat"):
+        raise ValueError(f"convention: found {shown(request.convention)}, expected 'raw' or 'chat'")
+    if request.messages and (request.convention != "chat" or request.context):
+        raise ValueError("messages: expected convention 'chat', and no context beside them")
+    _check_turns(request.messages)
 
 
 def _check_generate(request: GenerateRequest) -> None:
@@ -127,24 +127,23 @@ def check_result(request: Request, result: object) -> Result:
     Raises:
         EngineError: it is no answer to `request`.
     """
-    verb = verb_of(request)
+    verb = request.verb
+    expected, check = _RESULTS[verb]
+    if not isinstance(result, expected):
+        raise EngineError(f"{verb} answered with {shown(result)}, which is no answer to it")
     try:
-        if verb == "generate" and isinstance(result, Completion):
-            _texts_of(result)
-            tokens = _counts(result.prompt_tokens, result.completion_tokens)
-            finish = "length" if result.finish_reason == "length" else "stop"
-            if (result.prompt_tokens, result.completion_tokens) == tokens and finish == result.finish_reason:
-                return result if is_storable(result.text) else replace(result, text=storable(result.text))
-            return Completion(storable(result.text), finish, *tokens)
-        if verb == "loss" and isinstance(result, Loss):
-            return _loss(result)
-        if verb == "embed" and isinstance(result, Embedding):
-            return _embedding(result)
-        if isinstance(request, ChooseRequest) and isinstance(result, Choice):
-            return _choice(request.choices, result)
+        return check(request, result)
     except (TypeError, ValueError, OverflowError) as error:
         raise EngineError(f"{verb} answered with {shown(result)}: {error}") from error
-    raise EngineError(f"{verb} answered with {shown(result)}, which is no answer to it")
+
+
+def _completion(request: GenerateRequest, result: Completion) -> Completion:
+    _texts_of(result)
+    tokens = _counts(result.prompt_tokens, result.completion_tokens)
+    finish = "length" if result.finish_reason == "length" else "stop"
+    if (result.prompt_tokens, result.completion_tokens) == tokens and finish == result.finish_reason:
+        return result if is_storable(result.text) else replace(result, text=storable(result.text))
+    return Completion(storable(result.text), finish, *tokens)
 
 
 def _texts_of(result: Completion) -> None:
@@ -159,7 +158,7 @@ def _counts(*values: Any) -> tuple[int, ...]:
     return found
 
 
-def _loss(result: Loss) -> Loss:
+def _loss(request: LossRequest, result: Loss) -> Loss:
     sums = (result.target_sum, result.context_sum)
     if not all(isinstance(value, Real) for value in sums):
         raise TypeError("its sums are no numbers")
@@ -168,7 +167,7 @@ def _loss(result: Loss) -> Loss:
     return Loss(float(sums[0]), target, float(sums[1]), context, bool(result.merged), prompt, tokens)
 
 
-def _embedding(result: Embedding) -> Embedding:
+def _embedding(request: EmbedRequest, result: Embedding) -> Embedding:
     vector: Any = np.asarray(result.vector)
     if vector.ndim != 1 or not vector.size or vector.dtype.kind not in "fiu":
         raise ValueError(f"its vector is of shape {vector.shape} and type {vector.dtype}, expected float32 of (n,)")
@@ -179,12 +178,26 @@ def _embedding(result: Embedding) -> Embedding:
     return result if found is result.vector else Embedding(found, prompt)
 
 
-def _choice(choices: Sequence[str], result: Choice) -> Choice:
-    if not isinstance(result.probabilities, Mapping) or set(result.probabilities) != set(choices):
+def _choice(request: ChooseRequest, result: Choice) -> Choice:
+    if not isinstance(result.probabilities, Mapping) or set(result.probabilities) != set(request.choices):
         raise ValueError("its answers are not the choices of the request")
-    found = [float(result.probabilities[choice]) for choice in choices]
+    found = [float(result.probabilities[choice]) for choice in request.choices]
     total = sum(found)
     if not (math.isfinite(total) and total > 0 and min(found) >= 0):
         raise ValueError("its probabilities are not finite numbers from 0, with one above it")
     (prompt,) = _counts(result.prompt_tokens)
-    return Choice({choice: value / total for choice, value in zip(choices, found, strict=True)}, prompt)
+    return Choice({choice: value / total for choice, value in zip(request.choices, found, strict=True)}, prompt)
+
+
+_REQUESTS: Mapping[Verb, Callable[[Any], None]] = {
+    "generate": _check_generate,
+    "loss": _check_loss,
+    "embed": _check_embed,
+    "choose": _check_choose,
+}
+_RESULTS: Mapping[Verb, tuple[type, Callable[[Any, Any], Result]]] = {
+    "generate": (Completion, _completion),
+    "loss": (Loss, _loss),
+    "embed": (Embedding, _embedding),
+    "choose": (Choice, _choice),
+}

@@ -46,7 +46,6 @@ from evoagent.models.requests import (
     Verb,
     can_answer,
     request_seed,
-    verb_of,
 )
 from evoagent.models.retries import RetryNotice, RetryPolicy
 from evoagent.models.waiting import asking, retrieve, settle
@@ -159,7 +158,7 @@ class Dispatcher:
             return await self._answer(role, request, scope)
 
     def _check(self, role: str, request: Any) -> None:
-        engine, verb = self._binding(role).engine, verb_of(request)
+        engine, verb = self._binding(role).engine, request.verb
         if not can_answer(engine.capabilities, verb):
             has = ", ".join(sorted(engine.capabilities)) or "nothing"
             raise UserError(f"asks models.{role} for {verb}, but its engine has only {has}")
@@ -235,7 +234,7 @@ class Dispatcher:
             for pending in pendings:
                 if pending.key in found:
                     self.accounts.hit(pending.role, pending.scope)
-                    self._resolve(pending, decode(verb_of(pending.request), *found[pending.key]))
+                    self._resolve(pending, decode(pending.request.verb, *found[pending.key]))
                 else:
                     self._line(pending).put(pending)
             for line in list(self._lines.values()):
@@ -248,7 +247,7 @@ class Dispatcher:
         self._buffer.append(
             LoggedRequest(
                 key=pending.key,
-                verb=verb_of(pending.request),
+                verb=pending.request.verb,
                 role=pending.role,
                 operator=pending.scope.operator,
                 round=pending.scope.round,
@@ -276,7 +275,7 @@ class Dispatcher:
 
     def _line(self, pending: Pending) -> Line:
         engine = self._roles[pending.role].engine
-        verb = verb_of(pending.request)
+        verb = pending.request.verb
         line = self._lines.get((id(engine), verb))
         if line is None:
             line = Line(engine, verb, engine.lanes.get(verb, Lane()))

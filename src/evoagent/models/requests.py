@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,8 @@ class GenerateRequest:
         seed: randomness of this request alone, derived by the dispatcher from the run's seed and the request's key.
     """
 
+    verb: ClassVar[Verb] = "generate"
+
     messages: Turns = ()
     text: str = ""
     sampling: Sampling = Sampling()
@@ -62,6 +64,8 @@ class LossRequest:
         messages: with "chat", the turns before the reply instead of a context; they are read, and not scored.
     """
 
+    verb: ClassVar[Verb] = "loss"
+
     target: str
     context: str = ""
     joiner: str = "\n"
@@ -79,6 +83,8 @@ class LossRequest:
 class ChooseRequest:
     """How likely each of `choices` is as the reply to a chat, compared with the others."""
 
+    verb: ClassVar[Verb] = "choose"
+
     messages: Turns
     choices: tuple[str, ...]
 
@@ -91,6 +97,8 @@ class ChooseRequest:
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
     """Embed one text."""
+
+    verb: ClassVar[Verb] = "embed"
 
     text: str
 
@@ -184,15 +192,6 @@ class Choice:
 Result: TypeAlias = Completion | Loss | Embedding | Choice
 
 
-def verb_of(request: Request) -> Verb:
-    """The verb that answers `request`."""
-    if isinstance(request, GenerateRequest):
-        return "generate"
-    if isinstance(request, LossRequest):
-        return "loss"
-    return "choose" if isinstance(request, ChooseRequest) else "embed"
-
-
 def can_answer(verbs: Collection[str], verb: str) -> bool:
     """Whether an engine with `verbs` can answer `verb`: with losses it can choose too."""
     return verb in verbs or (verb == "choose" and "loss" in verbs)
@@ -212,7 +211,7 @@ def request_key(request: Request, model: str, run_seed: int) -> str:
         del content["messages"]  # the keys of older ledgers, which did not know it
     if isinstance(request, GenerateRequest) and request.sampling.temperature > 0:
         content["run_seed"] = run_seed
-    text = json.dumps([verb_of(request), model, content], sort_keys=True, ensure_ascii=True)
+    text = json.dumps([request.verb, model, content], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

@@ -14,7 +14,7 @@ from evoagent.models.dispatcher import Dispatcher
 from evoagent.models.engines.base import Engine
 from evoagent.models.engines.scripted import Script, ScriptedEngine
 from evoagent.models.pools import Rows, Sources
-from evoagent.models.requests import Request, Sampling, Scope, Verb, request_key, verb_of
+from evoagent.models.requests import Request, Sampling, Scope, Verb, request_key
 from evoagent.models.roles import Models
 from evoagent.prompts.chat import Style
 from evoagent.records import Instruction
@@ -37,7 +37,7 @@ class Sent:
     @property
     def verb(self) -> Verb:
         """ "generate", "loss", "embed" or "choose"."""
-        return verb_of(self.request)
+        return self.request.verb
 
     @property
     def need(self) -> str:
