@@ -130,6 +130,8 @@ def _seeds(
 def _attached(row: Mapping[str, Any]) -> dict[str, Any]:
     """What plugins of an earlier run have attached: column `data` of its dataset, which is JSON text in Parquet."""
     found = row.get("data")
+    if not found:
+        return {}
     try:
         return plain_json(json.loads(found) if isinstance(found, str) else found, DATA_CHARACTERS)
     except (TypeError, ValueError, RecursionError):  # a column of that name that is something else

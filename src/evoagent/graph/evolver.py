@@ -194,9 +194,11 @@ async def _unrecorded(
             yield call
         return
     async for page in _paged(assignments):
-        known = await run(context.store.candidates.recorded, context.run_id, [call.id() for call in page])
+        # By position, which is quicker told than the identifier: within a run, each stands for one call.
+        positions = [call.position for call in page]
+        known = await run(context.store.candidates.recorded, context.run_id, round, positions)
         for call in page:
-            if call.id() in known:
+            if call.position in known:
                 progress.advance()
             else:
                 yield call
@@ -210,7 +212,8 @@ async def _paged(calls: AsyncIterator[Assignment]) -> AsyncIterator[list[Assignm
         if len(page) == ADMITTED:
             yield page
             page = []
-    yield page
+    if page:
+        yield page
 
 
 async def _mates(

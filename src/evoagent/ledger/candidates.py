@@ -49,11 +49,12 @@ class Candidates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recorded(self, run_id: str, ids: Sequence[str]) -> set[str]:
-        """Those of `ids`, a page of them at the most, that are candidates already."""
+    def recorded(self, run_id: str, round: int, positions: Sequence[int]) -> set[int]:
+        """Those of `positions`, a page of them at the most, that have a candidate in `round` already."""
         table = schema.candidates
+        query = select(table.c.position).where(table.c.run_id == run_id, table.c.round == round)
         with self._database.transaction() as connection:
-            return set(connection.scalars(select(table.c.id).where(table.c.run_id == run_id, table.c.id.in_(ids))))
+            return set(connection.scalars(query.where(table.c.position.in_(positions))))
 
     def add(self, run_id: str, rows: Sequence[NewCandidate]) -> None:
         """Record candidates in one transaction; those recorded before stay as they are."""
