@@ -81,8 +81,9 @@ def measure(seeds: int, population: bool, folder: Path, rounds: int = 2, kill: b
         if kill and isinstance(event, NodeProgress) and event.round == rounds and 2 * event.done > event.total:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    values = RunConfig.model_validate(config(folder, seeds, population, rounds))
+
     async def run() -> dict[str, Any]:
-        values = RunConfig.model_validate(config(folder, seeds, population, rounds))
         async with open_run(values, folder, folder / "run", PluginManager().load(), listen=listen) as context:
             return await run_graph(context)
 
