@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any
 
 from evoagent.config.problems import closest
 from evoagent.errors import EngineError, EvoAgentError, LedgerError, RequestError, TransientError, UserError
@@ -32,14 +32,9 @@ from evoagent.models.engines.base import Engine, Lane
 from evoagent.models.keys import request_key
 from evoagent.models.lines import Line, Pending
 from evoagent.models.requests import (
-    Choice,
     ChooseRequest,
     Completion,
-    Embedding,
-    EmbedRequest,
     GenerateRequest,
-    Loss,
-    LossRequest,
     Result,
     Sampling,
     Scope,
@@ -132,17 +127,8 @@ class Dispatcher:
             why = f"a plugin asks for this role, but the configuration gives it no model{closest(role, self._roles)}"
             raise UserError(f"models.{role}: {why}") from None
 
-    @overload
-    async def submit(self, role: str, request: GenerateRequest, scope: Scope) -> Completion: ...
-    @overload
-    async def submit(self, role: str, request: LossRequest, scope: Scope) -> Loss: ...
-    @overload
-    async def submit(self, role: str, request: EmbedRequest, scope: Scope) -> Embedding: ...
-    @overload
-    async def submit(self, role: str, request: ChooseRequest, scope: Scope) -> Choice: ...
-
     async def submit(self, role: str, request: Any, scope: Scope) -> Any:
-        """Answer `request`, from the log if it has been answered before.
+        """Answer `request`, from the log if it has been answered before; `roles.Answering` says by what.
 
         Raises:
             RequestError: this request cannot be answered.

@@ -205,8 +205,9 @@ class PluginManager:
         return sorted([*usable, *self._failures], key=lambda r: (r.kind, r.name, r.distribution, r.status))
 
     def source(self, spec: PluginSpec) -> Source:
-        """Where `spec` comes from."""
-        return self._found[spec.kind, spec.name].source
+        """Where `spec` comes from; one that no hook has yielded counts as the project's own."""
+        found = self._found.get((spec.kind, spec.name))
+        return found.source if found else Source(spec.name, OWN)
 
     def label(self, spec: PluginSpec) -> str:
         """Distribution and version of a third-party plugin, for messages; "" for one that comes with evoagent."""
@@ -231,7 +232,7 @@ class PluginManager:
         if spec.verbs_of is None or config is None:
             return spec.verbs
         try:
-            with code_of(self._source(spec)):
+            with code_of(self.source(spec)):
                 return frozenset(spec.verbs_of(config))
         except PluginFault as fault:
             raise PluginError(f"{self._title(spec)} cannot say what it can do: {fault}") from fault
@@ -246,7 +247,7 @@ class PluginManager:
         if problems:
             raise PluginError("\n".join(f"{spec.kind} `{spec.name}`: {problem}" for problem in problems))
         takes_config = config is not None or isinstance(spec, EngineSpec)
-        source = self._source(spec)
+        source = self.source(spec)
         try:
             with code_of(source):
                 plugin = spec.factory(*args, config) if takes_config else spec.factory(*args)
@@ -335,11 +336,6 @@ class PluginManager:
             text += f"\n  {record.name} of {label} {verb}: {record.status}"
         return text
 
-    def _source(self, spec: PluginSpec) -> Source:
-        """Where `spec` comes from; one that no hook has yielded counts as the project's own."""
-        found = self._found.get((spec.kind, spec.name))
-        return found.source if found else Source(spec.name, OWN)
-
     def _title(self, spec: PluginSpec) -> str:
         return f"{spec.kind} `{spec.name}`" + (f" of {label}" if (label := self.label(spec)) else "")
 
@@ -347,7 +343,7 @@ class PluginManager:
         if spec.config is None:
             return None, [Problem((key,), f"unknown key; `{spec.name}` takes no parameters") for key in params]
         try:
-            with code_of(self._source(spec)):
+            with code_of(self.source(spec)):
                 try:
                     return spec.config.model_validate(dict(params)), []
                 except ValidationError as error:
