@@ -71,6 +71,9 @@ def _rare_collections() -> Iterator[None]:
     With Python's own thresholds that is a quarter of the time of a run whose models cost none.
     """
     thresholds = gc.get_threshold()
+    if not 0 < thresholds[0] < YOUNG_OBJECTS:  # 0: the user collects himself; else another run has seen to it
+        yield
+        return
     gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
     try:
         yield
